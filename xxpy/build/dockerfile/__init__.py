@@ -1,0 +1,1 @@
+"""The Dockerfile front: text to typed instructions with exact source ranges, and variable expansion."""

@@ -1,0 +1,1 @@
+"""Engine: what solves a Plan. ``embedded`` runs the steps on this machine, in a user namespace of its own."""

@@ -1,0 +1,115 @@
+"""The one door to other programs: a minimal environment, closed stdin, and one wording of what goes wrong."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+from xxpy.errors import HostError
+
+debug = False
+"""True echoes each command line to stderr before it runs (``xx --debug``)."""
+
+_TAIL = 2000
+
+
+def minimal_environment() -> dict[str, str]:
+    """What a program needs to find others and to speak plain English; nothing of the user's settings."""
+    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    keep = {name: os.environ[name] for name in _PROXY if name in os.environ}
+    return {"PATH": path, "LC_ALL": "C.UTF-8", "HOME": "/root", **keep}
+
+
+_PROXY = tuple(
+    name
+    for base in ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
+    for name in (base, base.upper())
+)
+
+
+def output_of(argv: Sequence[str], *, package: str = "", env: Mapping[str, str] | None = None) -> str:
+    """Run ``argv`` to its end and return its stdout.
+
+    Raises HostError: ``program-missing`` (naming ``package`` as the remedy) or ``program-failed`` with its last words.
+    """
+    _echo(argv)
+    try:
+        done = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=dict(env) if env is not None else minimal_environment(),
+            check=False,
+        )
+    except FileNotFoundError:
+        raise missing(argv[0], package) from None
+    if done.returncode != 0:
+        words = (done.stderr or done.stdout).decode(errors="replace").strip()[-_TAIL:]
+        raise HostError(
+            f"{argv[0]} {worded(done.returncode)}: {words}",
+            remedy=f"to see it alone: {shlex.join(argv)}",
+            reason="program-failed",
+        )
+    return done.stdout.decode(errors="replace")
+
+
+def stream(
+    argv: Sequence[str],
+    on_output: Callable[[bytes], None],
+    *,
+    package: str = "",
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+) -> int:
+    """Run ``argv``, hand what it prints (stdout and stderr together) to ``on_output`` as it comes; its exit code.
+
+    A program that a signal ended gives 128 plus the signal's number, as shells do.
+    """
+    _echo(argv)
+    try:
+        child = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=dict(env) if env is not None else minimal_environment(),
+            cwd=cwd,
+            bufsize=0,
+        )
+    except FileNotFoundError:
+        raise missing(argv[0], package) from None
+    assert child.stdout is not None
+    with child.stdout as pipe:
+        while data := pipe.read(65536):
+            on_output(data)
+    code = child.wait()
+    return code if code >= 0 else 128 - code
+
+
+def missing(program: str, package: str) -> HostError:
+    """The error for a program that is not installed."""
+    return HostError(
+        f"{program} is not installed",
+        remedy=f"apt-get install -y {package or program}",
+        reason="program-missing",
+    )
+
+
+def worded(code: int) -> str:
+    """An exit code in words: ``exit code 2``, ``killed by SIGKILL``; 128 + n is read as signal n, as shells have it."""
+    number = -code if code < 0 else code - 128
+    if code < 0 or 128 < code < 160:
+        try:
+            return f"was killed by {signal.Signals(number).name}"
+        except ValueError:
+            pass
+    return f"ended with exit code {code}"
+
+
+def _echo(argv: Sequence[str]) -> None:
+    if debug:
+        sys.stderr.write(f"+ {shlex.join(argv)}\n")

@@ -1,0 +1,53 @@
+"""What a build tells while it runs. The core emits these values; tty, plain and json progress are listeners."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from xxpy.build.graph import Digest
+
+
+@dataclass(frozen=True)
+class StepStarted:
+    """A vertex began to run; ``at`` is seconds of the monotonic clock, here and below."""
+
+    vertex: Digest
+    at: float
+
+
+@dataclass(frozen=True)
+class StepOutput:
+    """Bytes a RUN wrote to stdout or stderr, in order, not cut at lines."""
+
+    vertex: Digest
+    data: bytes
+
+
+@dataclass(frozen=True)
+class StepDone:
+    """A vertex ended. ``cached`` steps did not run. ``seconds`` is what it took now; ``error`` is empty on success."""
+
+    vertex: Digest
+    at: float
+    seconds: float
+    cached: bool
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Exporting:
+    """The result is being written; ``text`` says what and where."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something the user should know that stops nothing."""
+
+    text: str
+
+
+Event = StepStarted | StepOutput | StepDone | Exporting | Notice
+Listener = Callable[[Event], None]

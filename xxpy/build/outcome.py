@@ -1,0 +1,41 @@
+"""What an engine hands back for a Plan: where each target's image lies in the store, and what each step took."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from xxpy.build.graph import Digest
+from xxpy.platforms import Platform
+
+
+@dataclass(frozen=True)
+class StepOutcome:
+    """One solved vertex. ``seconds`` is what it took now (0.0 when cached), ``cost`` what it took when it last ran.
+
+    ``tail`` is the end of what it printed, at most 4 KiB, kept with the cache record.
+    """
+
+    vertex: Digest
+    cached: bool
+    seconds: float
+    cost: float
+    tail: str = ""
+
+
+@dataclass(frozen=True)
+class ImageOutcome:
+    """One platform's image: the digest of its manifest, a blob of the store."""
+
+    platform: Platform
+    manifest: Digest
+    size: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A whole solved build. ``index`` is the digest of the image index that names all ``images``."""
+
+    index: Digest
+    images: tuple[ImageOutcome, ...]
+    steps: Mapping[Digest, StepOutcome]

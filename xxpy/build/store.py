@@ -1,0 +1,501 @@
+"""Store: content-addressed blobs, image names and cache records on disk, safe under concurrent and killed builds.
+
+The root is an OCI image layout (OCI image-spec, image-layout.md), so that other tools read it as it is. Whatever is
+written goes to a temporary name first and is renamed when whole: a file under its own name is never half-written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from xxpy.errors import PlatformError, StoreError
+from xxpy.platforms import Platform
+
+INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
+REF_NAME = "org.opencontainers.image.ref.name"
+LAYOUT_FILE = b'{"imageLayoutVersion":"1.0.0"}'
+
+VERSION = "1"
+"""Version of the layout below the root, written to the file ``xx-store``."""
+
+JSON_LIMIT = 8 << 20
+"""Bytes of a JSON blob (manifest, index, config, record) that are read at most."""
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}")
+_ANNOTATIONS = 256
+_TEMP = "put-"
+
+
+@contextlib.contextmanager
+def storing(path: Path) -> Iterator[None]:
+    """Turn an OSError of the block into a StoreError about ``path``.
+
+    Reasons: ``disk-full`` (no space, or a quota), ``store-unwritable`` (permissions, a read-only file system), else
+    ``store-failed``.
+    """
+    try:
+        yield
+    except OSError as error:
+        words = error.strerror or str(error)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreError(
+                f"no space left to write {path}: {words}",
+                remedy=f"Free space on that file system (see: df -h {_existing(path)}), or put the store elsewhere.",
+                reason="disk-full",
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise StoreError(
+                f"cannot write {error.filename or path}: {words}",
+                remedy=f"Make {path} writable for user {os.geteuid()}, or put the store elsewhere.",
+                reason="store-unwritable",
+            ) from error
+        raise StoreError(f"cannot write {error.filename or path}: {words}", reason="store-failed") from error
+
+
+def _existing(path: Path) -> Path:
+    return next((each for each in (path, *path.parents) if each.exists()), path)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable (fsync(2) of the directory). Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def canonical_json(value: Any) -> bytes:
+    """The one text of JSON-able data: sorted keys, no spaces, ASCII."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
+
+
+def digest_of_bytes(data: bytes) -> str:
+    """``sha256:`` and the 64 hex digits of ``data``."""
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def parse_json_object(data: bytes, what: str) -> dict[str, Any]:
+    """Read a JSON object. Raises StoreError (``json-invalid``) naming ``what`` when it is none."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"{what} is not JSON: {error}", reason="json-invalid") from error
+    if not isinstance(value, dict):
+        raise StoreError(f"{what} is not a JSON object", reason="json-invalid")
+    return value
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """A reference to a blob (OCI image-spec, descriptor.md). ``size`` is in bytes, ``digest`` always sha256."""
+
+    media_type: str
+    digest: str
+    size: int
+    platform: Platform | None = None
+    annotations: tuple[tuple[str, str], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The descriptor as JSON's own types; what is empty is left out."""
+        value: dict[str, Any] = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
+        if self.platform is not None:
+            value["platform"] = platform_json(self.platform)
+        if self.annotations:
+            value["annotations"] = dict(self.annotations)
+        return value
+
+    @classmethod
+    def from_json(cls, value: object) -> Descriptor:
+        """Read what another tool may have written. Raises StoreError (``descriptor-invalid``)."""
+        if not isinstance(value, dict):
+            raise _bad_descriptor("it is not an object")
+        media_type, digest, size = value.get("mediaType"), value.get("digest"), value.get("size")
+        if not isinstance(media_type, str) or not _MEDIA_TYPE.fullmatch(media_type):
+            raise _bad_descriptor(f"mediaType is {_shown(media_type)}")
+        if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+            raise _bad_descriptor(f"digest is {_shown(digest)}, expected sha256: and 64 hex digits")
+        if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 1 << 53:
+            raise _bad_descriptor(f"size is {_shown(size)}")
+        return cls(media_type, digest, size, _platform(value.get("platform")), _annotations(value.get("annotations")))
+
+
+def _bad_descriptor(why: str) -> StoreError:
+    return StoreError(f"invalid descriptor: {why}", reason="descriptor-invalid")
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else text[:100] + "…"
+
+
+def _annotations(value: object) -> tuple[tuple[str, str], ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, dict) or len(value) > _ANNOTATIONS:
+        raise _bad_descriptor(f"annotations are no object of at most {_ANNOTATIONS} entries")
+    if not all(isinstance(text, str) for text in value.values()):
+        raise _bad_descriptor("an annotation is not text")
+    return tuple(sorted(value.items()))
+
+
+def platform_json(platform: Platform) -> dict[str, str]:
+    """A platform as OCI indexes and configs write it."""
+    value = {"architecture": platform.arch, "os": platform.os}
+    return value | {"variant": platform.variant} if platform.variant else value
+
+
+def _platform(value: object) -> Platform | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise _bad_descriptor(f"platform is {_shown(value)}")
+    parts = [value.get("os", ""), value.get("architecture", ""), value.get("variant", "")]
+    if not all(isinstance(part, str) and len(part) <= 64 for part in parts):
+        raise _bad_descriptor(f"platform is {_shown(value)}")
+    return platform_of(*parts)
+
+
+def platform_of(os_name: str, arch: str, variant: str = "") -> Platform:
+    """A platform out of an image: normalised, or as it stands when nothing here knows it.
+
+    Indexes hold foreign ones: ``unknown/unknown`` is where BuildKit puts attestations.
+    """
+    try:
+        return Platform.of(os_name, arch, variant)
+    except PlatformError:
+        return Platform(os_name, arch, variant)
+
+
+class _Temporary:
+    """A new file in ``tmp/`` that gets its own name when it is whole.
+
+    It stays locked while its writer lives. So what a killed writer left is a file whose lock is free.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        while True:
+            self.path = directory / (_TEMP + secrets.token_hex(12))
+            self.fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+            fcntl.flock(self.fd, fcntl.LOCK_EX)
+            if os.fstat(self.fd).st_nlink:
+                return
+            # A sweep got the lock first, between the two calls, and took the file for a dead writer's.
+            os.close(self.fd)
+
+    def write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self.fd, view) :]
+
+    def publish(self, name: Path, *, sync: bool) -> None:
+        if sync:
+            os.fsync(self.fd)
+        os.rename(self.path, name)
+        if sync:
+            sync_directory(name.parent)
+
+    def discard(self) -> None:
+        """Close the file, and remove it unless it was published."""
+        if self.fd >= 0:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.path)
+            os.close(self.fd)
+            self.fd = -1
+
+
+def _sweep(directory: Path) -> None:
+    for entry in os.scandir(directory):
+        if not entry.name.startswith(_TEMP):
+            continue
+        # Whoever publishes or removes it meanwhile is as welcome.
+        with contextlib.suppress(FileNotFoundError, BlockingIOError, PermissionError):
+            fd = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(entry.path)
+            finally:
+                os.close(fd)
+
+
+class BlobWriter:
+    """A blob that is written piece by piece. Without `commit` nothing of it stays."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._hash = hashlib.sha256()
+        self._size = 0
+
+    def __enter__(self) -> Self:
+        with storing(self._store.root):
+            self._file = _Temporary(self._store.tmp)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.discard()
+
+    def write(self, data: bytes) -> int:
+        """Append ``data``. Raises StoreError (``disk-full``)."""
+        with storing(self._store.root):
+            self._file.write(data)
+        self._hash.update(data)
+        self._size += len(data)
+        return len(data)
+
+    def commit(self, media_type: str) -> Descriptor:
+        """Give the blob its name; after this nothing can be written."""
+        descriptor = Descriptor(media_type, "sha256:" + self._hash.hexdigest(), self._size)
+        with storing(self._store.root):
+            if not self._store._holds(descriptor):
+                self._file.publish(self._store.blob(descriptor.digest), sync=True)
+            self._file.discard()
+        return descriptor
+
+
+class Store:
+    """One directory with all blobs, names, records, snapshots and locks of its user's builds.
+
+    ``oci-layout``, ``index.json`` and ``blobs/`` are an OCI image layout, in whose index each name is the annotation
+    ``org.opencontainers.image.ref.name``. Beside them: ``records/`` what the cache knows, ``snapshots/`` unpacked
+    trees, ``locks/``, ``tmp/`` what is being written, ``files/`` what the engine keeps as plain files.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.blobs = root / "blobs" / "sha256"
+        self.records = root / "records"
+        self.snapshots = root / "snapshots"
+        self.locks = root / "locks"
+        self.tmp = root / "tmp"
+        self.files = root / "files"
+
+    @classmethod
+    def open(cls, root: Path) -> Store:
+        """The store at ``root``, made or completed where something is missing, cleared of what killed writers left.
+
+        Raises StoreError: ``store-version`` (another layout version), ``store-foreign`` (a directory of something
+        else), ``store-unwritable``, ``disk-full``.
+        """
+        store = cls(root)
+        with storing(root):
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            store._claim()
+            for directory in (store.blobs, store.records, store.snapshots, store.locks, store.tmp, store.files):
+                directory.mkdir(parents=True, exist_ok=True)
+            _sweep(store.tmp)
+            if not (root / "oci-layout").exists():
+                store._replace(root / "oci-layout", LAYOUT_FILE, sync=False)
+        if not (root / "index.json").exists():
+            with store.lock("index"), storing(root):
+                if not (root / "index.json").exists():
+                    store._write_index([])
+        return store
+
+    def _claim(self) -> None:
+        marker = self.root / "xx-store"
+        try:
+            version = marker.read_text(errors="replace").strip()
+        except FileNotFoundError:
+            # Another process may be here too: its temporary file is none of a stranger's.
+            names = sorted(
+                name for name in os.listdir(self.root) if not name.startswith("xx-store") and name != "lost+found"
+            )
+            if names and not marker.exists():
+                raise StoreError(
+                    f"{self.root} is not a store of xx: it holds {names[0]!r} and no file xx-store",
+                    remedy="Name an empty or a new directory.",
+                    reason="store-foreign",
+                ) from None
+            temporary = self.root / f"xx-store-{secrets.token_hex(8)}"
+            temporary.write_text(VERSION + "\n")
+            os.rename(temporary, marker)
+            return
+        if version != VERSION:
+            raise StoreError(
+                f"the store {self.root} has layout version {version[:20]!r}, this program reads version {VERSION!r}",
+                remedy="Use the version of xx that made it, or name another directory.",
+                reason="store-version",
+            )
+
+    def put_bytes(self, data: bytes, media_type: str) -> Descriptor:
+        """Keep ``data`` as a blob. The same bytes are one blob, however often they are put."""
+        descriptor = Descriptor(media_type, digest_of_bytes(data), len(data))
+        if not self._holds(descriptor):
+            with storing(self.root):
+                self._replace(self.blob(descriptor.digest), data, sync=True)
+        return descriptor
+
+    def put_json(self, value: Any, media_type: str) -> Descriptor:
+        """Keep JSON-able data as a blob in its canonical text."""
+        return self.put_bytes(canonical_json(value), media_type)
+
+    def writer(self) -> BlobWriter:
+        """A context manager for a blob whose bytes come one after the other."""
+        return BlobWriter(self)
+
+    def blob(self, digest: str) -> Path:
+        """Where the blob is, or would be. Raises StoreError (``digest-invalid``)."""
+        return self.blobs / _hex(digest)
+
+    def has(self, digest: str) -> bool:
+        """Whether the blob is there; its content is not read."""
+        return self.blob(digest).is_file()
+
+    def _holds(self, descriptor: Descriptor) -> bool:
+        try:
+            return self.blob(descriptor.digest).stat().st_size == descriptor.size
+        except FileNotFoundError:
+            return False
+
+    def read(self, digest: str, limit: int = JSON_LIMIT) -> bytes:
+        """A blob of at most ``limit`` bytes, checked. Raises StoreError.
+
+        Reasons: ``blob-missing``, ``blob-too-large``, ``digest-mismatch``.
+        """
+        path = self.blob(digest)
+        try:
+            with path.open("rb") as file:
+                data = file.read(limit + 1)
+        except FileNotFoundError:
+            raise StoreError(
+                f"the store {self.root} lacks the blob {digest}",
+                remedy="Make or fetch the image again.",
+                reason="blob-missing",
+            ) from None
+        except OSError as error:
+            raise StoreError(f"cannot read {path}: {error.strerror}", reason="store-failed") from error
+        if len(data) > limit:
+            raise StoreError(f"the blob {digest} has more than {limit} bytes", reason="blob-too-large")
+        if digest_of_bytes(data) != digest:
+            raise StoreError(
+                f"{path} is damaged: its content is {digest_of_bytes(data)}",
+                remedy=f"Delete it (rm {path}) and make or fetch the image again.",
+                reason="digest-mismatch",
+            )
+        return data
+
+    def read_json(self, digest: str) -> dict[str, Any]:
+        """A blob as a JSON object. Raises as `read` and `parse_json_object` do."""
+        return parse_json_object(self.read(digest), f"the blob {digest}")
+
+    def tag(self, name: str, descriptor: Descriptor) -> None:
+        """Let ``name`` (normalised) stand for a blob; the last call wins."""
+        annotations = tuple(sorted((dict(descriptor.annotations) | {REF_NAME: name}).items()))
+        entry = Descriptor(
+            descriptor.media_type, descriptor.digest, descriptor.size, descriptor.platform, annotations
+        )
+        with self.lock("index"):
+            others = [each for each in self._index() if dict(each.annotations).get(REF_NAME) != name]
+            with storing(self.root):
+                self._write_index([*others, entry])
+
+    def resolve(self, name: str) -> Descriptor | None:
+        """What a normalised name stands for. Raises StoreError if ``index.json`` cannot be read."""
+        return dict(self.images()).get(name)
+
+    def images(self) -> list[tuple[str, Descriptor]]:
+        """All names with what they stand for, sorted by name."""
+        found = []
+        for entry in self._index():
+            annotations = dict(entry.annotations)
+            name = annotations.pop(REF_NAME, "")
+            if name:
+                kept = tuple(annotations.items())
+                found.append((name, Descriptor(entry.media_type, entry.digest, entry.size, entry.platform, kept)))
+        return sorted(found, key=lambda pair: pair[0])
+
+    def _index(self) -> list[Descriptor]:
+        path = self.root / "index.json"
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise StoreError(f"cannot read {path}: {error.strerror}", reason="store-failed") from error
+        manifests = parse_json_object(data, str(path)).get("manifests", [])
+        if not isinstance(manifests, list):
+            raise StoreError(f"{path}: manifests is not a list", reason="json-invalid")
+        return [Descriptor.from_json(each) for each in manifests]
+
+    def _write_index(self, entries: list[Descriptor]) -> None:
+        self._replace(self.root / "index.json", index_json(entries), sync=True)
+
+    def _replace(self, path: Path, data: bytes, *, sync: bool) -> None:
+        file = _Temporary(self.tmp)
+        try:
+            file.write(data)
+            file.publish(path, sync=sync)
+        finally:
+            file.discard()
+
+    def put_record(self, key: str, value: Mapping[str, Any]) -> None:
+        """Remember JSON-able data under ``key``, ``sha256:…``. Not synced to disk: `record` knows a torn one."""
+        text = canonical_json(dict(value))
+        record = {"key": key, "value": dict(value), "sum": digest_of_bytes(text)}
+        path = self._record(key)
+        with storing(self.root):
+            path.parent.mkdir(exist_ok=True)
+            self._replace(path, canonical_json(record), sync=False)
+
+    def record(self, key: str) -> dict[str, Any] | None:
+        """What was last put under ``key``; None if nothing was, or if the file is not whole or is of another key."""
+        try:
+            record = parse_json_object(self._record(key).read_bytes(), key)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreError(f"cannot read {self._record(key)}: {error.strerror}", reason="store-failed") from error
+        except StoreError:
+            return None
+        value = record.get("value")
+        if record.get("key") != key or not isinstance(value, dict):
+            return None
+        return value if record.get("sum") == digest_of_bytes(canonical_json(value)) else None
+
+    def _record(self, key: str) -> Path:
+        name = _hex(key)
+        return self.records / name[:2] / f"{name}.json"
+
+    @contextlib.contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Keep all other processes and threads out of ``name``, waiting until they are. Not reentrant.
+
+        The kernel frees the lock when the process dies (flock(2)); a child forked meanwhile holds it too.
+        """
+        safe = re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", name)
+        path = self.locks / (name if safe else hashlib.sha256(name.encode()).hexdigest())
+        with storing(path):
+            fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            with storing(path):
+                fcntl.flock(fd, fcntl.LOCK_EX)
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                fcntl.flock(fd, fcntl.LOCK_UN)
+            os.close(fd)
+
+
+def index_json(entries: list[Descriptor]) -> bytes:
+    """An ``index.json`` (OCI image-spec, image-index.md) of these entries."""
+    manifests = [entry.to_json() for entry in entries]
+    return canonical_json({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": manifests})
+
+
+def _hex(digest: str) -> str:
+    if not _DIGEST.fullmatch(digest):
+        raise StoreError(f"{digest[:100]!r} is not a digest (sha256: and 64 hex digits)", reason="digest-invalid")
+    return digest.removeprefix("sha256:")
