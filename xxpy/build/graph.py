@@ -85,8 +85,8 @@ class ExecOp:
 class CopyAction:
     """Copies ``sources`` (clean paths or patterns, relative to the root of input ``source``) to ``dest``.
 
-    ``dest`` is absolute; a ``/`` at its end says that it is a directory. ``owner`` is the text of ``--chown``, empty
-    for 0:0. ``mode`` holds permission bits or is -1 to keep each file's. All in the digest.
+    ``dest`` is absolute; a ``/`` at its end says that it is a directory. ``owner`` is ``user[:group]`` as ``--chown`` takes it, empty
+    to keep each file's. ``mode`` holds permission bits or is -1 to keep each file's. All in the digest.
     """
 
     source: int
@@ -104,7 +104,17 @@ class MkdirAction:
     owner: str = ""
 
 
-FileAction = CopyAction | MkdirAction
+@dataclass(frozen=True)
+class MakeFileAction:
+    """Writes the text ``data`` to the file ``path`` (LLB's mkfile). All in the digest."""
+
+    path: str
+    data: str
+    owner: str = ""
+    mode: int = 0o644
+
+
+FileAction = CopyAction | MkdirAction | MakeFileAction
 
 
 @dataclass(frozen=True)

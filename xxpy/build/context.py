@@ -1,0 +1,271 @@
+"""The build context: which files a COPY may take, and a digest of those it takes.
+
+Contents are hashed only for files that some COPY names, and hashed once: a file whose size, times and inode are as they
+were when it was last hashed keeps its digest (as ``git status`` does), in a small file of the store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from xxpy.build.dockerfile.ignore import Ignore, has_wildcard, match
+from xxpy.build.graph import Digest, digest_of
+from xxpy.errors import SourceError
+
+MOST_ENTRIES = 2_000_000
+"""Files and folders of a context that are looked at, at most."""
+
+_LINKS = 40
+"""Symbolic links that a path may lead through, as the kernel's own limit (path_resolution(7))."""
+_SETTLED = 2_000_000_000
+"""Nanoseconds after which a file's times tell it from a later write; younger ones are hashed again."""
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What tells that a file is as it was: size in bytes, times in nanoseconds, inode."""
+
+    size: int
+    mtime: int
+    ctime: int
+    inode: int
+
+    @classmethod
+    def of(cls, info: os.stat_result) -> Stamp:
+        return cls(info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino)
+
+
+class HashCache:
+    """Digests of the context's files by path and `Stamp`, kept in ``file``; anything wrong with it is an empty cache."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._changed = False
+        self._known: dict[str, list[object]] = {}
+        try:
+            known = json.loads(file.read_bytes())
+            if isinstance(known, dict):
+                self._known = known
+        except (OSError, ValueError):
+            pass
+
+    def digest(self, path: str, stamp: Stamp) -> str:
+        """The SHA-256 of the file's content, in hex. Raises OSError."""
+        mark = [stamp.size, stamp.mtime, stamp.ctime, stamp.inode]
+        known = self._known.get(path)
+        if isinstance(known, list) and len(known) == 5 and known[:4] == mark and isinstance(known[4], str):
+            return known[4]
+        found = _hash(path)
+        # A file written within the clock's grain of now could change again without its times changing.
+        if time.time_ns() - max(stamp.mtime, stamp.ctime) > _SETTLED:
+            self._known[path] = [*mark, found]
+            self._changed = True
+        return found
+
+    def save(self) -> None:
+        """Write what is new. A store that cannot be written loses speed, nothing else."""
+        if not self._changed:
+            return
+        temporary = self._file.with_name(f"{self._file.name}.{os.getpid()}")
+        try:
+            temporary.write_text(json.dumps(self._known, separators=(",", ":")))
+            os.replace(temporary, self._file)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+
+
+def _hash(path: str) -> str:
+    # O_NONBLOCK: a file that became a FIFO since it was looked at must not stop the build.
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(fd, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass
+class Context:
+    """A folder and what ``.dockerignore`` leaves of it. Paths are relative to ``root``, without a leading slash."""
+
+    root: Path
+    ignore: Ignore
+    hashes: HashCache
+    skipped_sockets: list[str] = field(default_factory=list)
+
+    def select(self, pattern: str) -> list[str]:
+        """The paths that one source of a COPY stands for, sorted; ``""`` is the whole context.
+
+        A name without wildcards gives one path, with symbolic links resolved inside the context, or nothing.
+        """
+        pattern = clean(pattern)
+        if not pattern:
+            return [""]
+        if not has_wildcard(pattern):
+            real = self._resolve(pattern)
+            return [real] if real is not None and self._seen(real) else []
+        depth = pattern.count("/")
+        found = []
+        for path in self._candidates(pattern.split("/")):
+            if path.count("/") == depth and match(pattern, path) and self._seen(path):
+                found.append(path)
+        return sorted(found)
+
+    def _candidates(self, parts: list[str]) -> Iterator[str]:
+        level = [""]
+        for index, part in enumerate(parts):
+            following = []
+            for folder in level:
+                try:
+                    names = os.listdir(self.root / folder)
+                except OSError:
+                    continue
+                prefix = f"{folder}/" if folder else ""
+                following += [prefix + name for name in names if match(part, name)]
+            level = following
+            if index == len(parts) - 1:
+                yield from level
+
+    def _resolve(self, path: str) -> str | None:
+        """``path`` without symbolic links, as if ``root`` were ``/``; None when it is not there."""
+        todo, done, links = path.split("/")[::-1], [], 0
+        while todo:
+            part = todo.pop()
+            if part in ("", "."):
+                continue
+            if part == "..":
+                done[-1:] = []
+                continue
+            here = "/".join([*done, part])
+            try:
+                info = os.lstat(self.root / here)
+            except OSError:
+                return None
+            if stat.S_ISLNK(info.st_mode):
+                links += 1
+                if links > _LINKS:
+                    return None
+                target = os.readlink(self.root / here)
+                if target.startswith("/"):
+                    done = []
+                todo += target.split("/")[::-1]
+                continue
+            done.append(part)
+        return "/".join(done)
+
+    def _seen(self, path: str) -> bool:
+        if not path or not self.ignore.excludes(path):
+            return True
+        # An excluded folder may hold what a later "!" brings back.
+        folder = os.path.isdir(self.root / path) and not os.path.islink(self.root / path)
+        return folder and not self.ignore.may_skip(path) and any(True for _ in self.walk(path))
+
+    def walk(self, start: str) -> Iterator[tuple[str, os.stat_result]]:
+        """Every file and folder from ``start`` on that is not excluded, folders before what is in them, sorted.
+
+        Sockets are left out and noted in ``skipped_sockets``. Raises SourceError (``context-unreadable``,
+        ``context-too-large``).
+        """
+        count = 0
+        stack = [start]
+        while stack:
+            path = stack.pop()
+            count += 1
+            if count > MOST_ENTRIES:
+                raise SourceError(
+                    f"the context has more than {MOST_ENTRIES} files",
+                    remedy="exclude what no COPY needs in .dockerignore",
+                    reason="context-too-large",
+                    place=str(self.root),
+                )
+            full = os.path.join(self.root, path)
+            with _readable(full):
+                info = os.lstat(full)
+                excluded = bool(path) and path != start and self.ignore.excludes(path)
+                if stat.S_ISDIR(info.st_mode):
+                    if excluded and self.ignore.may_skip(path):
+                        continue
+                    names = sorted(os.listdir(full), reverse=True)
+                    stack += [f"{path}/{name}" if path else name for name in names]
+                elif excluded:
+                    continue
+                elif stat.S_ISSOCK(info.st_mode):
+                    self.skipped_sockets.append(path)
+                    continue
+            if not excluded:
+                yield path, info
+
+    def digest(self, path: str) -> Digest:
+        """A digest of the tree at ``path``: names, types, permission bits, link targets, contents; no times."""
+        rows = []
+        cut = len(path) + 1 if path else 0
+        for name, info in self.walk(path):
+            mode = info.st_mode
+            full = os.path.join(self.root, name)
+            with _readable(full):
+                if stat.S_ISREG(mode):
+                    content = self.hashes.digest(full, Stamp.of(info))
+                elif stat.S_ISLNK(mode):
+                    content = os.readlink(full)
+                else:
+                    content = ""
+            rows.append([os.fsencode(name[cut:]).hex(), mode, os.fsencode(content).hex()])
+        return digest_of(rows)
+
+
+class _readable:
+    """Turns an OSError of the block into a SourceError about ``path``."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError):
+            raise SourceError(
+                f"cannot read it: {error.strerror}",
+                remedy="make it readable, or exclude it in .dockerignore",
+                reason="context-unreadable",
+                place=self._path,
+            ) from error
+
+
+def clean(path: str) -> str:
+    """A source of COPY as a path from the root of what it is copied from: no ``..`` leads out, no slash at either end."""
+    parts: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            parts[-1:] = []
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/".join(parts)
+
+
+def open_context(folder: Path, dockerfile: Path, cache_folder: Path) -> Context:
+    """The context at ``folder``. ``<Dockerfile>.dockerignore`` goes before ``.dockerignore``, as with buildx.
+
+    Raises SourceError: ``context-missing``, ``context-unreadable``.
+    """
+    if not folder.is_dir():
+        raise SourceError(
+            "the context is not a folder" if folder.exists() else "there is no such context",
+            remedy="name the folder that COPY takes files from, as in: xx build .",
+            reason="context-missing",
+            place=str(folder),
+        )
+    root = folder.resolve()
+    candidates = (dockerfile.with_name(dockerfile.name + ".dockerignore"), root / ".dockerignore")
+    file = next((each for each in candidates if each.is_file()), None)
+    text = ""
+    if file is not None:
+        with _readable(str(file)):
+            text = file.read_text(errors="replace")
+    name = hashlib.sha256(os.fsencode(root)).hexdigest()[:24]
+    return Context(root, Ignore.parse(text), HashCache(cache_folder / f"context-{name}.json"))
+

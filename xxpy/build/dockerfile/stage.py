@@ -1,0 +1,324 @@
+"""One stage, instruction by instruction: what each adds to the graph and to the image's config.
+
+Source: Dockerfile reference, one section for each instruction. What is not run yet is refused by name, with its line.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
+
+from xxpy.build.dockerfile.copy import copy_actions
+from xxpy.build.dockerfile.flags import Flags
+from xxpy.build.dockerfile.instructions import Heredoc, Instruction, Stage
+from xxpy.build.dockerfile.parse import pairs
+from xxpy.build.graph import (
+    Digest,
+    ExecOp,
+    FileAction,
+    FileOp,
+    HistoryEntry,
+    ImageConfig,
+    Input,
+    Label,
+    MakeFileAction,
+    MkdirAction,
+    NetMode,
+    Op,
+    SourceOp,
+    Vertex,
+)
+from xxpy.errors import DockerfileError, UnsupportedError
+from xxpy.platforms import Platform
+
+if TYPE_CHECKING:
+    from xxpy.build.dockerfile.scope import Scope
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+DEFAULT_SHELL = ("/bin/sh", "-c")
+CONTEXT = "local://context"
+
+
+def refused(what: str, place: str, remedy: str) -> UnsupportedError:
+    """The error for a construct that is understood and not run."""
+    return UnsupportedError(f"{what} is not supported yet", remedy=remedy, reason="unsupported", place=place)
+
+
+@dataclass
+class Made:
+    """A stage so far: its root, and what the image's config would be if it ended here."""
+
+    platform: Platform
+    scope: Scope
+    root: Digest
+    workdir: str = "/"
+    user: str = ""
+    entrypoint: tuple[str, ...] | None = None
+    cmd: tuple[str, ...] | None = None
+    own_cmd: bool = False
+    labels: dict[str, str] = field(default_factory=dict)
+    ports: set[str] = field(default_factory=set)
+    volumes: set[str] = field(default_factory=set)
+    stop_signal: str = ""
+    shell: tuple[str, ...] | None = None
+    history: list[HistoryEntry] = field(default_factory=list)
+
+    def start_from(self, config: ImageConfig) -> None:
+        """Take over what a base image sets."""
+        self.scope.env.update(pair.partition("=")[::2] for pair in config.env)
+        self.workdir = config.working_dir or "/"
+        self.user, self.stop_signal, self.shell = config.user, config.stop_signal, config.shell
+        self.entrypoint, self.cmd = config.entrypoint, config.cmd
+        self.labels.update(config.labels)
+        self.ports.update(config.exposed_ports)
+        self.volumes.update(config.volumes)
+
+    def continued(self, scope: Scope) -> Made:
+        """A stage that begins where this one ended: all of it but the ARGs."""
+        scope.env.update(self.scope.env)
+        return replace(
+            self,
+            scope=scope,
+            own_cmd=False,
+            labels=dict(self.labels),
+            ports=set(self.ports),
+            volumes=set(self.volumes),
+            history=list(self.history),
+        )
+
+    def config(self) -> ImageConfig:
+        """The image's config as it stands."""
+        env = self.scope.env if "PATH" in self.scope.env else {"PATH": DEFAULT_PATH, **self.scope.env}
+        return ImageConfig(
+            env=tuple(f"{name}={value}" for name, value in env.items()),
+            entrypoint=self.entrypoint,
+            cmd=self.cmd,
+            working_dir=self.workdir,
+            user=self.user,
+            labels=tuple(sorted(self.labels.items())),
+            exposed_ports=tuple(sorted(self.ports)),
+            volumes=tuple(sorted(self.volumes)),
+            stop_signal=self.stop_signal,
+            shell=self.shell,
+        )
+
+
+class Roots(Protocol):
+    """Where ``COPY --from`` finds the root of another stage or image."""
+
+    def copied_from(self, name: str, stage: Stage, at: Instruction) -> Digest: ...
+
+
+class StageMaker:
+    """Goes through one stage's instructions, changing its `Made` and adding vertices."""
+
+    def __init__(self, stage: Stage, made: Made, roots: Roots, vertices: dict[Digest, Vertex]) -> None:
+        self._stage = stage
+        self._made = made
+        self._scope = made.scope
+        self._roots = roots
+        self._vertices = vertices
+        self._handlers: dict[str, Callable[[Instruction], None]] = {
+            "ARG": self._arg,
+            "CMD": self._cmd,
+            "COPY": self._copy,
+            "ENTRYPOINT": self._entrypoint,
+            "ENV": self._env,
+            "EXPOSE": self._expose,
+            "LABEL": self._label,
+            "RUN": self._run,
+            "SHELL": self._shell,
+            "STOPSIGNAL": self._stop_signal,
+            "USER": self._user,
+            "VOLUME": self._volume,
+            "WORKDIR": self._workdir,
+        }
+
+    def run(self) -> None:
+        """Take every instruction of the stage."""
+        for instruction in self._stage.instructions:
+            handler = self._handlers.get(instruction.name)
+            if handler is None:
+                hint = "use COPY for files of the context" if instruction.name == "ADD" else "leave it out"
+                raise refused(instruction.name, self._place(instruction), hint)
+            handler(instruction)
+
+    def _place(self, at: Instruction) -> str:
+        return f"{self._scope.path}:{at.range.start}"
+
+    def _error(self, at: Instruction, message: str, remedy: str, reason: str) -> DockerfileError:
+        return DockerfileError(message, remedy=remedy, reason=reason, place=self._place(at))
+
+    def _add(self, op: Op, inputs: tuple[Digest, ...], at: Instruction, platform: Platform | None = None) -> Digest:
+        label = Label(at.original, self._stage.name or f"stage-{self._stage.index}", at.range.start, at.range.end)
+        vertex = Vertex(op, tuple(Input(digest) for digest in inputs), platform, label)
+        self._vertices.setdefault(vertex.digest, vertex)
+        return vertex.digest
+
+    def _layer(self, op: Op, inputs: tuple[Digest, ...], at: Instruction, platform: Platform | None = None) -> None:
+        self._made.root = self._add(op, inputs, at, platform)
+        self._made.history.append(HistoryEntry(at.original, self._made.root))
+
+    def _note(self, at: Instruction) -> None:
+        self._made.history.append(HistoryEntry(at.original))
+
+    # -- files ---------------------------------------------------------------------------------------------------
+
+    def _run(self, at: Instruction) -> None:
+        flags = Flags(at, self._scope, allowed=("network",), later=("mount", "security"))
+        network = _NETWORKS.get(flags.get("network", "default"))
+        if network is None:
+            raise self._error(at, f"--network={flags.get('network')} is none of default, none, host", "", "bad-flag")
+        env = {**self._scope.args, **self._scope.env}
+        env.setdefault("PATH", DEFAULT_PATH)
+        op = ExecOp(
+            args=self._command(at),
+            env=tuple(f"{name}={value}" for name, value in env.items()),
+            cwd=self._made.workdir,
+            user=self._made.user,
+            network=network,
+        )
+        self._layer(op, (self._made.root,), at, self._made.platform)
+
+    def _command(self, at: Instruction) -> tuple[str, ...]:
+        if at.json:
+            return at.args
+        shell = self._made.shell or DEFAULT_SHELL
+        line = at.args[0] if at.args else ""
+        if not at.heredocs:
+            return (*shell, line)
+        first = at.heredocs[0]
+        if len(at.heredocs) == 1 and line.strip() == _opening(first):
+            # A heredoc alone is a script: with "#!" run by what it names, else by the shell.
+            if first.content.startswith("#!"):
+                return _script(first.content)
+            return (*shell, first.content)
+        bodies = "".join(f"{each.content}{each.name}\n" for each in at.heredocs)
+        return (*shell, f"{line}\n{bodies}")
+
+    def _copy(self, at: Instruction) -> None:
+        flags = Flags(at, self._scope, allowed=("from", "chown", "chmod"), later=("link", "parents", "exclude"))
+        taken = flags.get("from")
+        if taken:
+            source = self._roots.copied_from(taken, self._stage, at)
+        else:
+            source = self._add(SourceOp(CONTEXT), (), _context_label(at))
+        actions: list[FileAction] = copy_actions(at, self._scope, self._made.workdir, flags, from_context=not taken)
+        needs_source = any(not isinstance(action, MakeFileAction) for action in actions)
+        inputs = (self._made.root, source) if needs_source else (self._made.root,)
+        self._layer(FileOp(tuple(actions)), inputs, at)
+
+    def _workdir(self, at: Instruction) -> None:
+        path = self._scope.word(at.args[0], at)
+        if not path:
+            raise self._error(at, "WORKDIR is empty once its variables are replaced", "name a folder", "empty-path")
+        self._made.workdir = absolute(path, self._made.workdir)
+        if self._made.workdir == "/":
+            self._note(at)
+            return
+        self._layer(FileOp((MkdirAction(self._made.workdir),)), (self._made.root,), at)
+
+    # -- config --------------------------------------------------------------------------------------------------
+
+    def _arg(self, at: Instruction) -> None:
+        for name, default in pairs(at):
+            value = None if default is None else self._scope.word(default, at)
+            self._scope.declare(name, value)
+        self._note(at)
+
+    def _env(self, at: Instruction) -> None:
+        # All values of one ENV see what was defined before it (Dockerfile reference, "Environment replacement").
+        values = {self._scope.word(name, at): self._scope.word(value or "", at) for name, value in pairs(at)}
+        if "" in values:
+            raise self._error(at, "a name of ENV is empty", "write NAME=value", "empty-name")
+        self._scope.env.update(values)
+        self._note(at)
+
+    def _label(self, at: Instruction) -> None:
+        for name, value in pairs(at):
+            self._made.labels[self._scope.word(name, at)] = self._scope.word(value or "", at)
+        self._note(at)
+
+    def _cmd(self, at: Instruction) -> None:
+        self._made.cmd = self._program(at)
+        self._made.own_cmd = True
+        self._note(at)
+
+    def _entrypoint(self, at: Instruction) -> None:
+        self._made.entrypoint = self._program(at)
+        if not self._made.own_cmd:
+            # The base's CMD was meant for the base's ENTRYPOINT.
+            self._made.cmd = None
+        self._note(at)
+
+    def _program(self, at: Instruction) -> tuple[str, ...]:
+        if at.json:
+            return at.args
+        return (*(self._made.shell or DEFAULT_SHELL), at.args[0] if at.args else "")
+
+    def _shell(self, at: Instruction) -> None:
+        if not at.json or not at.args:
+            raise self._error(at, "SHELL takes the JSON form", 'write SHELL ["/bin/bash", "-c"]', "shell-not-json")
+        self._made.shell = at.args
+        self._note(at)
+
+    def _user(self, at: Instruction) -> None:
+        self._made.user = self._scope.word(at.args[0], at)
+        self._note(at)
+
+    def _stop_signal(self, at: Instruction) -> None:
+        self._made.stop_signal = self._scope.word(at.args[0], at)
+        self._note(at)
+
+    def _volume(self, at: Instruction) -> None:
+        for word in at.args:
+            self._made.volumes.add(self._scope.word(word, at))
+        self._note(at)
+
+    def _expose(self, at: Instruction) -> None:
+        for word in at.args:
+            for port in self._scope.words(word, at):
+                self._made.ports.add(self._port(port, at))
+        self._note(at)
+
+    def _port(self, text: str, at: Instruction) -> str:
+        number, _, protocol = text.partition("/")
+        first, _, last = number.partition("-")
+        fine = all(part.isascii() and part.isdigit() and int(part) < 65536 for part in (first, last or first))
+        if not fine or protocol.lower() not in ("", "tcp", "udp", "sctp"):
+            raise self._error(at, f"{text!r} is no port", "write 8080, 8080/udp or 8000-8010", "bad-port")
+        return f"{number}/{protocol.lower() or 'tcp'}"
+
+
+_NETWORKS = {"default": NetMode.UNSET, "none": NetMode.NONE, "host": NetMode.HOST}
+
+
+def _opening(heredoc: Heredoc) -> str:
+    dash = "-" if heredoc.chomp else ""
+    name = heredoc.name if heredoc.expand else shlex.quote(heredoc.name)
+    return f"<<{dash}{name}"
+
+
+def _script(content: str) -> tuple[str, ...]:
+    # The text goes through the environment of a shell that writes it to a file and becomes it, so that nothing of it
+    # is left in the layer and no quoting is needed: $0 of the shell is the script.
+    writer = 'f=$(mktemp) && printf %s "$0" >"$f" && chmod +x "$f" && { "$f"; s=$?; rm -f "$f"; exit $s; }'
+    return ("/bin/sh", "-c", writer, content)
+
+
+def _context_label(at: Instruction) -> Instruction:
+    return replace(at, original="load the build context")
+
+
+def absolute(path: str, workdir: str) -> str:
+    """``path`` from ``workdir`` on, without ``.`` and ``..``."""
+    parts: list[str] = []
+    for part in (path if path.startswith("/") else f"{workdir}/{path}").split("/"):
+        if part == "..":
+            parts[-1:] = []
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/" + "/".join(parts)
+
