@@ -1,0 +1,54 @@
+"""Paths inside a root: symbolic links are followed as if that root were ``/``, so none leads out of it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from xxpy.errors import SourceError
+
+_LINKS = 40
+
+
+def inside(root: Path, path: str, *, follow: bool = True) -> str:
+    """Where ``path`` of ``root`` really is, as a path of this process; it need not exist.
+
+    ``follow`` says whether a link at the end is followed. Raises SourceError (``too-many-links``).
+    """
+    todo = [part for part in reversed(path.split("/")) if part not in ("", ".")]
+    done: list[str] = []
+    links = 0
+    while todo:
+        part = todo.pop()
+        if part == "..":
+            done[-1:] = []
+            continue
+        here = os.path.join(root, *done, part)
+        try:
+            link = stat.S_ISLNK(os.lstat(here).st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            link = False
+        if link and (todo or follow):
+            links += 1
+            if links > _LINKS:
+                raise SourceError(f"{path} leads through more than {_LINKS} links", reason="too-many-links")
+            target = os.readlink(here)
+            if target.startswith("/"):
+                done = []
+            todo += [each for each in reversed(target.split("/")) if each not in ("", ".")]
+            continue
+        done.append(part)
+    return os.path.join(root, *done)
+
+
+def read_inside(root: Path, path: str, limit: int = 1 << 20) -> str:
+    """The text of a regular file of ``root``, at most ``limit`` bytes; empty if there is none."""
+    try:
+        fd = os.open(inside(root, path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except (OSError, SourceError):
+        return ""
+    with os.fdopen(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return ""
+        return file.read(limit).decode(errors="replace")

@@ -1,0 +1,114 @@
+"""Snapshots: each vertex's changes in a folder of its own, laid over each other by overlayfs.
+
+A chain is the folders from the lowest up. Folder names are short and relative, because the kernel takes at most one page
+of mount options (mount(2)); the worker's current directory is the store's ``snapshots``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from xxpy.build.engine import syscalls
+
+Chain = tuple[str, ...]
+
+
+def new_id() -> str:
+    """A name for a new snapshot: 16 hex digits."""
+    return secrets.token_hex(8)
+
+
+def whole(snapshots: Path, chain: Chain) -> bool:
+    """Whether every folder of ``chain`` is still there."""
+    return all((snapshots / name).is_dir() for name in chain)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A snapshot in the making: ``upper`` gets the changes, ``merged`` shows them over the chain."""
+
+    folder: Path
+    chain: Chain
+
+    @property
+    def upper(self) -> Path:
+        return self.folder / "upper"
+
+    @property
+    def merged(self) -> Path:
+        return self.folder / "merged"
+
+
+@contextlib.contextmanager
+def draft(work: Path, chain: Chain) -> Iterator[Draft]:
+    """An overlay over ``chain`` while the block runs; unmounted after it, its folder removed unless kept.
+
+    Raises OSError.
+    """
+    made = Draft(work / secrets.token_hex(4), chain)
+    for folder in (made.folder, made.upper, made.merged, made.folder / "work", made.folder / "none"):
+        folder.mkdir()
+    made.upper.chmod(0o755)
+    try:
+        # overlayfs wants a lower folder also for what begins from nothing.
+        lower = ":".join(reversed(chain)) or str(made.folder / "none")
+        if chain:
+            _copy_root(made, Path(chain[-1]))
+        data = f"lowerdir={lower},upperdir={made.upper},workdir={made.folder}/work,userxattr,volatile"
+        syscalls.mount("overlay", str(made.merged), "overlay", data=data)
+        try:
+            yield made
+        finally:
+            syscalls.umount(str(made.merged), syscalls.MNT_DETACH)
+    finally:
+        remove(made.folder)
+
+
+def _copy_root(made: Draft, below: Path) -> None:
+    info = below.stat()
+    os.chown(made.upper, info.st_uid, info.st_gid)
+    made.upper.chmod(stat.S_IMODE(info.st_mode))
+
+
+@contextlib.contextmanager
+def view(work: Path, chain: Chain) -> Iterator[Path]:
+    """The tree of ``chain`` for reading."""
+    if len(chain) == 1:
+        yield Path(chain[0]).absolute()
+        return
+    folder = work / secrets.token_hex(4)
+    folder.mkdir()
+    if not chain:
+        yield folder
+        return
+    syscalls.mount("overlay", str(folder), "overlay", data=f"lowerdir={':'.join(reversed(chain))},userxattr")
+    try:
+        yield folder
+    finally:
+        syscalls.umount(str(folder), syscalls.MNT_DETACH)
+
+
+def keep(made: Draft, snapshots: Path) -> str:
+    """Give a draft that is no longer mounted its place among the snapshots; its name."""
+    name = new_id()
+    os.rename(made.upper, snapshots / name)
+    return name
+
+
+def remove(folder: Path) -> None:
+    """Delete a tree, also one with folders that forbid it."""
+
+    def again(function: object, path: str, error: object) -> None:
+        with contextlib.suppress(OSError):
+            os.chmod(os.path.dirname(path), 0o700)
+            os.chmod(path, 0o700)
+            os.rmdir(path) if os.path.isdir(path) else os.unlink(path)
+
+    shutil.rmtree(folder, onerror=again)
