@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -52,3 +54,15 @@ def read_inside(root: Path, path: str, limit: int = 1 << 20) -> str:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             return ""
         return file.read(limit).decode(errors="replace")
+
+
+def remove_tree(folder: Path) -> None:
+    """Delete a tree, also one with folders that forbid it."""
+
+    def again(function: object, path: str, error: object) -> None:
+        with contextlib.suppress(OSError):
+            os.chmod(os.path.dirname(path), 0o700)
+            os.chmod(path, 0o700)
+            os.rmdir(path) if os.path.isdir(path) else os.unlink(path)
+
+    shutil.rmtree(folder, onerror=again)

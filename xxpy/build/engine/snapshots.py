@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import shutil
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from xxpy.build.engine import syscalls
+from xxpy.build.engine.rooted import remove_tree
 
 Chain = tuple[str, ...]
 
@@ -68,7 +68,7 @@ def draft(work: Path, chain: Chain) -> Iterator[Draft]:
         finally:
             syscalls.umount(str(made.merged), syscalls.MNT_DETACH)
     finally:
-        remove(made.folder)
+        remove_tree(made.folder)
 
 
 def _copy_root(made: Draft, below: Path) -> None:
@@ -100,15 +100,3 @@ def keep(made: Draft, snapshots: Path) -> str:
     name = new_id()
     os.rename(made.upper, snapshots / name)
     return name
-
-
-def remove(folder: Path) -> None:
-    """Delete a tree, also one with folders that forbid it."""
-
-    def again(function: object, path: str, error: object) -> None:
-        with contextlib.suppress(OSError):
-            os.chmod(os.path.dirname(path), 0o700)
-            os.chmod(path, 0o700)
-            os.rmdir(path) if os.path.isdir(path) else os.unlink(path)
-
-    shutil.rmtree(folder, onerror=again)

@@ -1,0 +1,313 @@
+"""A snapshot as an OCI layer, and back: overlayfs' way of saying "deleted" against the image format's.
+
+Sources: OCI image-spec, layer.md (whiteouts, opaque folders); kernel, Documentation/filesystems/overlayfs.rst (a
+character device 0:0, the xattr ``user.overlay.opaque``); POSIX pax for what a plain tar header cannot hold.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import io
+import os
+import stat
+import tarfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, cast
+
+import zstandard
+
+from xxpy.build.store import BlobWriter, Descriptor, Store
+from xxpy.errors import StoreError
+
+LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
+OPAQUE = "user.overlay.opaque"
+
+MOST_BYTES = 64 << 30
+"""Bytes that a layer may unpack to."""
+MOST_ENTRIES = 2_000_000
+
+_WHITEOUT = ".wh."
+_OPAQUE_ENTRY = ".wh..wh..opq"
+_LEVEL = 6
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer's blob, and the digest of its tar before compression (``diff_id`` of OCI's config.md)."""
+
+    descriptor: Descriptor
+    diff_id: str
+
+
+class _Gzip:
+    """Deterministic gzip (RFC 1952: no name, time 0) into a blob, with the digest of what goes in."""
+
+    def __init__(self, out: BlobWriter) -> None:
+        self._out = out
+        self._squeeze = zlib.compressobj(_LEVEL, zlib.DEFLATED, -15)
+        self._crc = 0
+        self._size = 0
+        self._hash = hashlib.sha256()
+        out.write(b"\x1f\x8b\x08\0\0\0\0\0\0\xff")
+
+    def write(self, data: bytes) -> int:
+        self._hash.update(data)
+        self._crc = zlib.crc32(data, self._crc)
+        self._size += len(data)
+        if packed := self._squeeze.compress(data):
+            self._out.write(packed)
+        return len(data)
+
+    def end(self) -> str:
+        self._out.write(self._squeeze.flush())
+        self._out.write(self._crc.to_bytes(4, "little") + (self._size & 0xFFFFFFFF).to_bytes(4, "little"))
+        return "sha256:" + self._hash.hexdigest()
+
+
+def write_layer(directory: Path, store: Store, epoch: int | None = None) -> Layer:
+    """The changes in ``directory``, an overlayfs upper folder, as a blob of ``store``.
+
+    The same tree gives the same bytes: entries are sorted, times are whole seconds, and none is later than ``epoch``
+    (seconds since 1970) where that is given. Sockets are left out. Raises StoreError, OSError.
+    """
+    with store.writer() as out:
+        packed = _Gzip(out)
+        with tarfile.open(fileobj=cast(IO[bytes], packed), mode="w|", format=tarfile.PAX_FORMAT) as tar:
+            seen: dict[tuple[int, int], str] = {}
+            for name, full in _sorted_tree(os.fspath(directory), ""):
+                _add(tar, name, full, seen, epoch)
+        diff_id = packed.end()
+        return Layer(out.commit(LAYER_TYPE), diff_id)
+
+
+def _sorted_tree(folder: str, prefix: str) -> Iterator[tuple[str, str]]:
+    for name in sorted(os.listdir(folder)):
+        full = f"{folder}/{name}"
+        yield prefix + name, full
+        if stat.S_ISDIR(os.lstat(full).st_mode):
+            yield from _sorted_tree(full, f"{prefix}{name}/")
+
+
+def _add(tar: tarfile.TarFile, name: str, full: str, seen: dict[tuple[int, int], str], epoch: int | None) -> None:
+    info = os.lstat(full)
+    mode = info.st_mode
+    if stat.S_ISSOCK(mode):
+        return
+    folder, _, last = name.rpartition("/")
+    if stat.S_ISCHR(mode) and info.st_rdev == 0:
+        tar.addfile(_blank(f"{folder}/{_WHITEOUT}{last}" if folder else _WHITEOUT + last))
+        return
+    entry = tarfile.TarInfo(name)
+    entry.mode, entry.uid, entry.gid = stat.S_IMODE(mode), info.st_uid, info.st_gid
+    entry.mtime = int(info.st_mtime) if epoch is None else min(int(info.st_mtime), epoch)
+    entry.pax_headers = _pax_xattrs(full)
+    opaque = False
+    if stat.S_ISDIR(mode):
+        entry.type = tarfile.DIRTYPE
+        opaque = _xattr(full, OPAQUE) == b"y"
+    elif stat.S_ISLNK(mode):
+        entry.type, entry.linkname = tarfile.SYMTYPE, os.readlink(full)
+    elif stat.S_ISREG(mode):
+        first = seen.setdefault((info.st_dev, info.st_ino), name) if info.st_nlink > 1 else name
+        if first != name:
+            entry.type, entry.linkname = tarfile.LNKTYPE, first
+        else:
+            entry.size = info.st_size
+            with open(full, "rb") as content:
+                tar.addfile(entry, content)
+            return
+    elif stat.S_ISFIFO(mode):
+        entry.type = tarfile.FIFOTYPE
+    else:
+        entry.type = tarfile.CHRTYPE if stat.S_ISCHR(mode) else tarfile.BLKTYPE
+        entry.devmajor, entry.devminor = os.major(info.st_rdev), os.minor(info.st_rdev)
+    tar.addfile(entry)
+    if opaque:
+        tar.addfile(_blank(f"{name}/{_OPAQUE_ENTRY}"))
+
+
+def _blank(name: str) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(name)
+    entry.mode = 0
+    return entry
+
+
+def _xattr(full: str, name: str) -> bytes:
+    try:
+        return os.getxattr(full, name, follow_symlinks=False)
+    except OSError:
+        return b""
+
+
+def _pax_xattrs(full: str) -> dict[str, str]:
+    names = [
+        name
+        for name in os.listxattr(full, follow_symlinks=False)
+        if not name.startswith(("user.overlay.", "trusted.", "security.selinux", "system."))
+    ]
+    # tarfile writes what is no UTF-8 as it was when it was decoded with surrogateescape.
+    return {f"SCHILY.xattr.{name}": _xattr(full, name).decode("utf-8", "surrogateescape") for name in sorted(names)}
+
+
+class _Bounded(io.RawIOBase):
+    """A stream that hashes what is read and ends with an error beyond ``limit`` bytes."""
+
+    def __init__(self, source: IO[bytes], limit: int) -> None:
+        self._source = source
+        self._limit = limit
+        self.hash = hashlib.sha256()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._source.read(len(buffer))
+        self._limit -= len(data)
+        if self._limit < 0:
+            raise _bad("it unpacks to more than is allowed")
+        self.hash.update(data)
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def apply_layer(blob: Path, media_type: str, directory: Path, *, diff_id: str, most_bytes: int = MOST_BYTES) -> None:
+    """Unpack a layer into the empty folder ``directory`` as overlayfs wants it.
+
+    Nothing is written outside ``directory``, whatever the layer says. Raises StoreError: ``bad-layer``,
+    ``digest-mismatch`` (what was unpacked is then the caller's to remove).
+    """
+    with blob.open("rb") as raw:
+        stream = _Bounded(_unpacked(raw, media_type), most_bytes)
+        buffered = io.BufferedReader(stream, 1 << 20)
+        times: list[tuple[str, int]] = []
+        try:
+            with tarfile.open(fileobj=buffered, mode="r|") as tar:
+                for count, entry in enumerate(tar):
+                    if count >= MOST_ENTRIES:
+                        raise _bad(f"it has more than {MOST_ENTRIES} entries")
+                    _unpack(tar, entry, os.fspath(directory), times)
+            while buffered.read(1 << 20):
+                pass
+        except (tarfile.TarError, zlib.error, zstandard.ZstdError, EOFError, gzip.BadGzipFile, ValueError) as error:
+            raise _bad(str(error)) from error
+    found = "sha256:" + stream.hash.hexdigest()
+    if found != diff_id:
+        raise StoreError(
+            f"a layer unpacks to {found}, its image says {diff_id}",
+            remedy="make or fetch the image again",
+            reason="digest-mismatch",
+        )
+    for path, mtime in reversed(times):
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(path, (mtime, mtime), follow_symlinks=False)
+
+
+def _unpacked(raw: IO[bytes], media_type: str) -> IO[bytes]:
+    if media_type.endswith(("+gzip", ".gzip")):
+        return cast(IO[bytes], gzip.GzipFile(fileobj=raw))
+    if media_type.endswith("+zstd"):
+        return cast(IO[bytes], zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(raw))
+    return raw
+
+
+def _bad(why: str) -> StoreError:
+    return StoreError(f"a layer cannot be unpacked: {why}", remedy="make or fetch the image again", reason="bad-layer")
+
+
+def _place(root: str, name: str) -> tuple[str, str]:
+    """The folder and the last part of an entry's name. No part of it is a link or leads up: StoreError else."""
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if ".." in parts or any(len(os.fsencode(part)) > 255 for part in parts):
+        raise _bad(f"it names {name[:100]!r}")
+    here = root
+    for part in parts[:-1]:
+        here = f"{here}/{part}"
+        try:
+            mode = os.lstat(here).st_mode
+        except FileNotFoundError:
+            os.mkdir(here, 0o755)
+            continue
+        if not stat.S_ISDIR(mode):
+            raise _bad(f"{name[:100]!r} leads through something that is no folder")
+    return here, parts[-1] if parts else ""
+
+
+def _unpack(tar: tarfile.TarFile, entry: tarfile.TarInfo, root: str, times: list[tuple[str, int]]) -> None:
+    folder, last = _place(root, entry.name)
+    if last == _OPAQUE_ENTRY:
+        os.setxattr(folder, OPAQUE, b"y")
+        return
+    if last.startswith(_WHITEOUT):
+        if len(last) == len(_WHITEOUT) or last in (".wh...", ".wh.."):
+            raise _bad(f"it names {entry.name[:100]!r}")
+        full = f"{folder}/{last.removeprefix(_WHITEOUT)}"
+        _clear(full, keep_folder=False)
+        os.mknod(full, stat.S_IFCHR | 0o600, 0)
+        return
+    full = f"{folder}/{last}" if last else root
+    if last:
+        _clear(full, keep_folder=entry.isdir())
+    _create(tar, entry, root, full)
+    if entry.islnk():
+        return
+    os.chown(full, entry.uid, entry.gid, follow_symlinks=False)
+    if not entry.issym():
+        os.chmod(full, entry.mode & 0o7777)
+        for key, value in entry.pax_headers.items():
+            name = key.removeprefix("SCHILY.xattr.")
+            if name != key and not name.startswith(("user.overlay.", "trusted.")):
+                os.setxattr(full, name, value.encode("utf-8", "surrogateescape"))
+    times.append((full, int(entry.mtime)))
+
+
+def _clear(full: str, *, keep_folder: bool) -> None:
+    """Remove what an earlier entry of the same name made."""
+    try:
+        mode = os.lstat(full).st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(mode):
+        if keep_folder:
+            return
+        try:
+            os.rmdir(full)
+        except OSError:
+            raise _bad("an entry takes the place of a folder that is not empty") from None
+    else:
+        os.unlink(full)
+
+
+def _create(tar: tarfile.TarFile, entry: tarfile.TarInfo, root: str, full: str) -> None:
+    if entry.isdir():
+        if not os.path.isdir(full):
+            os.mkdir(full)
+    elif entry.issym():
+        os.symlink(entry.linkname, full)
+    elif entry.islnk():
+        folder, last = _place(root, entry.linkname)
+        source = f"{folder}/{last}"
+        if not os.path.lexists(source) or os.path.isdir(source) or os.path.islink(source):
+            raise _bad(f"{entry.name[:100]!r} is a link to what the layer does not have")
+        os.link(source, full, follow_symlinks=False)
+    elif entry.isreg():
+        content = tar.extractfile(entry)
+        with open(full, "xb") as file:
+            while content is not None and (data := content.read(1 << 20)):
+                file.write(data)
+            if file.tell() != entry.size:
+                raise _bad(f"{entry.name[:100]!r} is cut short")
+    elif entry.isfifo():
+        os.mkfifo(full)
+    elif entry.ischr() or entry.isblk():
+        kind = stat.S_IFCHR if entry.ischr() else stat.S_IFBLK
+        try:
+            os.mknod(full, kind | 0o600, os.makedev(entry.devmajor, entry.devminor))
+        except PermissionError:
+            raise _bad(f"it holds the device {entry.name[:100]!r}, which only real root can make") from None
+    else:
+        raise _bad(f"{entry.name[:100]!r} is of a type that is not known")
