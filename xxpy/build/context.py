@@ -132,7 +132,8 @@ class Context:
 
     def _resolve(self, path: str) -> str | None:
         """``path`` without symbolic links, as if ``root`` were ``/``; None when it is not there."""
-        todo, done, links = path.split("/")[::-1], [], 0
+        todo, links = path.split("/")[::-1], 0
+        done: list[str] = []
         while todo:
             part = todo.pop()
             if part in ("", "."):
@@ -237,7 +238,7 @@ class _readable:
 
 
 def clean(path: str) -> str:
-    """A source of COPY as a path from the root of what it is copied from: no ``..`` leads out, no slash at either end."""
+    """A source of COPY as a path from the root of what it is taken from; no ``..`` leads out of that."""
     parts: list[str] = []
     for part in path.split("/"):
         if part == "..":
@@ -268,4 +269,3 @@ def open_context(folder: Path, dockerfile: Path, cache_folder: Path) -> Context:
             text = file.read_text(errors="replace")
     name = hashlib.sha256(os.fsencode(root)).hexdigest()[:24]
     return Context(root, Ignore.parse(text), HashCache(cache_folder / f"context-{name}.json"))
-

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from xxpy.build.descriptor import Descriptor
 from xxpy.build.engine.rooted import remove_tree
 from xxpy.build.names import tag_of
-from xxpy.build.store import LAYOUT_FILE, REF_NAME, Descriptor, Store, index_json, storing, sync_directory
+from xxpy.build.store import LAYOUT_FILE, REF_NAME, Store, index_json, storing, sync_directory
 from xxpy.errors import UsageError
 
 _FULL_NAME = "io.containerd.image.name"

@@ -85,8 +85,8 @@ class ExecOp:
 class CopyAction:
     """Copies ``sources`` (clean paths or patterns, relative to the root of input ``source``) to ``dest``.
 
-    ``dest`` is absolute; a ``/`` at its end says that it is a directory. ``owner`` is ``user[:group]`` as ``--chown`` takes it, empty
-    to keep each file's. ``mode`` holds permission bits or is -1 to keep each file's. All in the digest.
+    ``dest`` is absolute; a ``/`` at its end says that it is a directory. ``owner`` is ``user[:group]`` as ``--chown``
+    takes it, empty to keep each file's. ``mode`` holds permission bits or is -1 to keep each file's. All in the digest.
     """
 
     source: int
@@ -193,7 +193,7 @@ class ImageConfig:
 
 @dataclass(frozen=True)
 class HistoryEntry:
-    """One entry of the image's history (OCI image-spec config.md): ``vertex`` is the digest whose layer it is, or empty."""
+    """One entry of the image's history (OCI config.md): ``vertex`` is the digest whose layer it is, or empty."""
 
     created_by: str
     vertex: Digest = ""

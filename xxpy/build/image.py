@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from xxpy.build.descriptor import Descriptor, platform_of
 from xxpy.build.layers import Layer
 from xxpy.build.names import normalize_name, short_name
-from xxpy.build.store import INDEX_TYPE, Descriptor, Store, platform_of
+from xxpy.build.store import INDEX_TYPE, Store
 from xxpy.errors import SourceError, StoreError
 from xxpy.platforms import Platform
 

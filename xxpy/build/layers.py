@@ -21,7 +21,8 @@ from typing import IO, Any, cast
 
 import zstandard
 
-from xxpy.build.store import BlobWriter, Descriptor, Store
+from xxpy.build.descriptor import Descriptor
+from xxpy.build.store import BlobWriter, Store
 from xxpy.errors import StoreError
 
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"

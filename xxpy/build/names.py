@@ -21,7 +21,7 @@ _HUB, _LIBRARY = "docker.io", "library"
 
 def normalize_name(text: str) -> str:
     """``busybox`` as ``docker.io/library/busybox:latest``. Raises UsageError (``bad-reference``)."""
-    first, slash, rest = text.partition("/")
+    first, slash, _rest = text.partition("/")
     # What stands before the first slash is a host only if it looks like one.
     is_host = bool(slash) and ("." in first or ":" in first or first == "localhost")
     full = text if is_host else f"{_HUB}/{text if slash else f'{_LIBRARY}/{text}'}"

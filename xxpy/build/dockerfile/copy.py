@@ -10,9 +10,7 @@ from xxpy.build.graph import CopyAction, FileAction, MakeFileAction
 from xxpy.errors import DockerfileError
 
 
-def copy_actions(
-    at: Instruction, scope: Scope, workdir: str, flags: Flags, *, from_context: bool
-) -> list[FileAction]:
+def copy_actions(at: Instruction, scope: Scope, workdir: str, flags: Flags, *, from_context: bool) -> list[FileAction]:
     """The actions of one COPY whose files are read from input 1.
 
     Raises DockerfileError: ``missing-arguments``, ``bad-mode``, ``bad-destination``.

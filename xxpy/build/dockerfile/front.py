@@ -1,7 +1,7 @@
 """From a parsed Dockerfile to a Graph: one pass over the stages that the target needs, for each target platform.
 
-Nothing is read here but what `Images` answers, and nothing is run. A vertex that comes out the same for two platforms is
-one vertex, because vertices are addressed by digest: sharing needs no further rule.
+Nothing is read here but what `Images` answers, and nothing is run. A vertex that comes out the same for two platforms
+is one vertex, because vertices are addressed by digest: sharing needs no further rule.
 """
 
 from __future__ import annotations
@@ -183,7 +183,8 @@ class _Target:
             return Platform.parse(text)
 
     def _later(self, name: str, later: Stage, at: Instruction, *, itself: bool = False) -> DockerfileError:
-        where = "is this stage itself" if itself or later.source is at else f"only begins at line {later.source.range.start}"
+        itself = itself or later.source is at
+        where = "is this stage itself" if itself else f"only begins at line {later.source.range.start}"
         return DockerfileError(
             f"the stage {name} {where}: that would be a cycle",
             remedy="a stage takes from stages above it only; move that stage up",

@@ -56,7 +56,8 @@ def _compiled(pattern: str, doublestar: bool) -> re.Pattern[str]:
 
 def _class(pattern: str, start: int) -> tuple[str, int]:
     """A ``[…]`` of a pattern and the index behind it."""
-    index, negated, items = start + 1, "", []
+    index, negated = start + 1, ""
+    items: list[str] = []
     if pattern.startswith("^", index):
         negated, index = "^/", index + 1
     while True:

@@ -47,7 +47,8 @@ def logical_lines(text: str, escape: str, path: str) -> Iterator[Logical]:
         if not first or first.startswith("#"):
             index += 1
             continue
-        start, end, parts = index + 1, index + 1, []
+        start, end = index + 1, index + 1
+        parts: list[str] = []
         while index < len(lines):
             line = lines[index]
             index += 1

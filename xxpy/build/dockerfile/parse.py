@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from xxpy.build.dockerfile.instructions import Directives, Dockerfile, Heredoc, Instruction, Range, Stage
+from xxpy.build.dockerfile.instructions import Directives, Dockerfile, Heredoc, Instruction, Stage
 from xxpy.build.dockerfile.lines import Logical, logical_lines, read_directives
 from xxpy.errors import DockerfileError, UnsupportedError
 
@@ -26,7 +26,10 @@ _JSON = frozenset({"ADD", "CMD", "COPY", "ENTRYPOINT", "RUN", "SHELL", "VOLUME"}
 _WORDS = frozenset({"ADD", "COPY", "EXPOSE", "FROM", "VOLUME"})
 _PAIRS = frozenset({"ARG", "ENV", "LABEL"})
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9_.-]*")
-_SERVED = re.compile(r"(docker\.io/)?docker/dockerfile(-upstream)?(:(1(\.[0-9]+){0,2}(-[a-z0-9.]+)?|latest|labs|master))?(@sha256:[0-9a-f]{64})?")
+_SERVED = re.compile(
+    r"(docker\.io/)?docker/dockerfile(-upstream)?"
+    r"(:(1(\.[0-9]+){0,2}(-[a-z0-9.]+)?|latest|labs|master))?(@sha256:[0-9a-f]{64})?"
+)
 
 
 def parse(text: str | bytes, path: str) -> Dockerfile:
@@ -118,7 +121,7 @@ _FORMS = {
 
 
 def _take_flags(rest: str, escape: str) -> tuple[tuple[str, ...], str]:
-    flags = []
+    flags: list[str] = []
     while rest.startswith("--"):
         word, after = _first_word(rest, escape)
         if word == "--":

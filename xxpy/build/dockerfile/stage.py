@@ -321,4 +321,3 @@ def absolute(path: str, workdir: str) -> str:
         elif part not in ("", "."):
             parts.append(part)
     return "/" + "/".join(parts)
-

@@ -1,7 +1,7 @@
 """Snapshots: each vertex's changes in a folder of its own, laid over each other by overlayfs.
 
-A chain is the folders from the lowest up. Folder names are short and relative, because the kernel takes at most one page
-of mount options (mount(2)); the worker's current directory is the store's ``snapshots``.
+A chain is the folders from the lowest up. Folder names are short and relative, because the kernel takes at most one
+page of mount options (mount(2)); the worker's current directory is the store's ``snapshots``.
 """
 
 from __future__ import annotations

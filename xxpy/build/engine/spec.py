@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from xxpy.build.graph import ExecOp
 from xxpy.build.engine.seccomp import profile
+from xxpy.build.graph import ExecOp
 
 CAPABILITIES = tuple(
     f"CAP_{name}"

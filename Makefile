@@ -1,0 +1,37 @@
+# make help says what there is.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help venv setup demo test test-unit lint bench clean
+.DEFAULT_GOAL := help
+
+help: ## list these commands
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+
+$(VENV)/.done: pyproject.toml requirements.lock tools/venv
+	@PYTHON=$(PYTHON) tools/venv $(VENV)
+
+venv: $(VENV)/.done ## a Python environment in .venv with what requirements.lock names
+
+setup: venv ## install what a build needs from the distribution, saying what
+	@tools/setup build
+
+demo: setup ## the main job: base images, then a C program for two platforms
+	@tools/demo
+
+test: venv ## every test
+	@tools/setup build test
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-unit: venv ## the tests that need nothing of the machine, in seconds
+	@$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
+
+lint: venv ## ruff and mypy
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+bench: setup ## speed against the peers that are present, as a table
+	@$(BIN)/python benchmarks/run.py
+
+clean: ## remove the environment and what the demo made (the store stays)
+	rm -rf $(VENV) out .mypy_cache .ruff_cache .pytest_cache
