@@ -43,7 +43,7 @@ class Stamp:
 
 
 class HashCache:
-    """Digests of the context's files by path and `Stamp`, kept in ``file``; anything wrong with it is an empty cache."""
+    """Digests of the context's files by path and `Stamp`, kept in ``file``; if unreadable, an empty one."""
 
     def __init__(self, file: Path) -> None:
         self._file = file

@@ -1,1 +1,40 @@
 """Engine: what solves a Plan. ``embedded`` runs the steps on this machine, in a user namespace of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from xxpy.build.context import Context
+from xxpy.build.events import Listener
+from xxpy.build.hostca import HostCa
+from xxpy.build.keys import Keys
+from xxpy.build.outcome import Outcome
+from xxpy.build.plan import Plan
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that an engine needs to know of one build.
+
+    ``dockerfile`` is the path as the user wrote it, for errors. ``epoch`` is SOURCE_DATE_EPOCH, seconds since 1970, or
+    None for the present time. ``no_cache`` runs every step again. ``host_ca`` enters no cache key and no image.
+    """
+
+    plan: Plan
+    keys: Keys
+    context: Context
+    dockerfile: str
+    epoch: int | None = None
+    no_cache: bool = False
+    host_ca: HostCa = field(default_factory=HostCa)
+
+
+class Engine(Protocol):
+    """What can solve a `Job`."""
+
+    def solve(self, job: Job, listener: Listener) -> Outcome:
+        """Run what must be run, write every target's image to the store, and tell ``listener`` meanwhile.
+
+        Raises StepError, SourceError, HostError, StoreError, Interrupted.
+        """

@@ -58,3 +58,8 @@ def umount(target: str, flags: int = 0) -> None:
 def die_with_parent(signal_number: int) -> None:
     """Have the kernel send ``signal_number`` when the parent ends; lost when the process changes its user id."""
     _check(_libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal_number), 0, 0, 0), "prctl")
+
+
+def syncfs(descriptor: int) -> None:
+    """Write everything of the file system that ``descriptor`` is on to its disk (syncfs(2))."""
+    _check(_libc.syncfs(ctypes.c_int(descriptor)), "syncfs")

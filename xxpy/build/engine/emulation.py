@@ -1,0 +1,64 @@
+"""The Emulators of a build: found before the first step, told to the kernel inside the build's own user namespace."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from xxpy.build.engine import syscalls
+from xxpy.build.engine.binfmt import registration_line
+from xxpy.build.tools import Emulator, find_emulator
+from xxpy.errors import HostError
+
+HOST_INSTANCE = Path("/proc/sys/fs/binfmt_misc")
+
+
+def emulators_for(architectures: Iterable[str]) -> tuple[Emulator, ...]:
+    """QEMU for each of ``architectures`` (``aarch64``). Raises HostError (``no-emulator``) naming what is missing."""
+    found = []
+    for arch in architectures:
+        emulator = find_emulator(arch)
+        if emulator is None:
+            raise HostError(
+                f"no emulator for {arch}: steps of this build run {arch} programs, and QEMU for them is not installed",
+                remedy=f"{'' if os.geteuid() == 0 else 'sudo '}apt-get install -y qemu-user-static",
+                reason="no-emulator",
+            )
+        found.append(emulator)
+    return tuple(found)
+
+
+def register(emulators: Sequence[Emulator], at: Path, host: Path = HOST_INSTANCE) -> None:
+    """Mount a binfmt_misc instance of this user namespace at ``at`` and register ``emulators`` with it.
+
+    A kernel before 6.7 has none to give; then the host's own registrations must serve. Raises HostError
+    (``emulator-unregistered``) if they do not.
+    """
+    if not emulators:
+        return
+    try:
+        syscalls.mount("binfmt_misc", str(at), "binfmt_misc")
+    except OSError as error:
+        lacking = [each.arch for each in emulators if not _registered(host / f"qemu-{each.arch}")]
+        if lacking:
+            raise HostError(
+                f"the kernel cannot be told of QEMU here ({error.strerror}), and the host has not registered it for "
+                + ", ".join(lacking),
+                remedy="upgrade to Linux 6.7, or register it once as root: "
+                "apt-get install -y --reinstall qemu-user-static binfmt-support",
+                reason="emulator-unregistered",
+            ) from None
+        return
+    for each in emulators:
+        (at / "register").write_bytes(registration_line(each.arch, each.path))
+
+
+def _registered(entry: Path) -> bool:
+    """Whether an entry is enabled and has flag F, without which the kernel looks for QEMU in the step's own root."""
+    try:
+        lines = entry.read_text().splitlines()
+    except OSError:
+        return False
+    flags = next((line.partition(":")[2] for line in lines if line.startswith("flags:")), "")
+    return lines[:1] == ["enabled"] and "F" in flags
