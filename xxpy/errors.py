@@ -62,9 +62,21 @@ class SourceError(XxError):
 
 
 class StepError(XxError):
-    """A RUN ended with a status other than 0."""
+    """A RUN ended with a status other than 0. ``output`` has the last lines that it printed."""
 
     exit_code = 6
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        remedy: str = "",
+        reason: str = "failed",
+        place: str = "",
+        output: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(message, remedy=remedy, reason=reason, place=place)
+        self.output = output
 
 
 class StoreError(XxError):

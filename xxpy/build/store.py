@@ -366,23 +366,34 @@ class Store:
         name = hex_of(key)
         return self.records / name[:2] / f"{name}.json"
 
-    @contextlib.contextmanager
-    def lock(self, name: str) -> Iterator[None]:
+    def lock(self, name: str) -> contextlib.AbstractContextManager[bool]:
         """Keep all other processes and threads out of ``name``, waiting until they are. Not reentrant.
 
         The kernel frees the lock when the process dies (flock(2)); a child forked meanwhile holds it too.
         """
+        return self._locked(name, fcntl.LOCK_EX)
+
+    def try_lock(self, name: str) -> contextlib.AbstractContextManager[bool]:
+        """As `lock`, without waiting: the block gets False if another holds it."""
+        return self._locked(name, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    @contextlib.contextmanager
+    def _locked(self, name: str, how: int) -> Iterator[bool]:
         safe = re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", name)
         path = self.locks / (name if safe else hashlib.sha256(name.encode()).hexdigest())
         with storing(path):
-            fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            with storing(path):
-                fcntl.flock(fd, fcntl.LOCK_EX)
-            yield
+            try:
+                with storing(path):
+                    fcntl.flock(fd, how)
+                held = True
+            except StoreError as error:
+                if not isinstance(error.__cause__, BlockingIOError):
+                    raise
+                held = False
+            yield held
         finally:
-            with contextlib.suppress(OSError):
-                fcntl.flock(fd, fcntl.LOCK_UN)
             os.close(fd)
 
 

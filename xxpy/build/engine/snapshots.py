@@ -30,12 +30,19 @@ def whole(snapshots: Path, chain: Chain) -> bool:
     return all((snapshots / name).is_dir() for name in chain)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Draft:
-    """A snapshot in the making: ``upper`` gets the changes, ``merged`` shows them over the chain."""
+    """A snapshot in the making: ``upper`` gets the changes, ``merged`` shows them over the chain while mounted."""
 
     folder: Path
     chain: Chain
+    mounted: bool = False
+
+    def unmount(self) -> None:
+        """Take the overlay away; the changes are then all in ``upper``. Raises OSError."""
+        if self.mounted:
+            syscalls.umount(str(self.merged), syscalls.MNT_DETACH)
+            self.mounted = False
 
     @property
     def upper(self) -> Path:
@@ -63,10 +70,11 @@ def draft(work: Path, chain: Chain) -> Iterator[Draft]:
             _copy_root(made, Path(chain[-1]))
         data = f"lowerdir={lower},upperdir={made.upper},workdir={made.folder}/work,userxattr,volatile"
         syscalls.mount("overlay", str(made.merged), "overlay", data=data)
+        made.mounted = True
         try:
             yield made
         finally:
-            syscalls.umount(str(made.merged), syscalls.MNT_DETACH)
+            made.unmount()
     finally:
         remove_tree(made.folder)
 
@@ -98,5 +106,6 @@ def view(work: Path, chain: Chain) -> Iterator[Path]:
 def keep(made: Draft, snapshots: Path) -> str:
     """Give a draft that is no longer mounted its place among the snapshots; its name."""
     name = new_id()
+    made.unmount()
     os.rename(made.upper, snapshots / name)
     return name

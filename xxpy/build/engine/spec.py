@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xxpy.build.engine.seccomp import profile
-from xxpy.build.graph import ExecOp
+from xxpy.build.graph import ExecOp, NetMode
 
 CAPABILITIES = tuple(
     f"CAP_{name}"
@@ -49,6 +49,7 @@ class BindMount:
 def runtime_spec(op: ExecOp, rootfs: str, user: User, binds: Sequence[BindMount], env: Sequence[str]) -> dict[str, Any]:
     """The whole config.json; ``env`` is added to the step's own and never recorded anywhere."""
     capabilities = list(CAPABILITIES)
+    own_network = ("network",) if op.network is NetMode.NONE else ()
     permitted = capabilities if user.uid == 0 else []
     return {
         "ociVersion": "1.0.2",
@@ -69,7 +70,7 @@ def runtime_spec(op: ExecOp, rootfs: str, user: User, binds: Sequence[BindMount]
         "hostname": "buildkitsandbox",
         "mounts": [*_MOUNTS, *(bind.spec() for bind in binds)],
         "linux": {
-            "namespaces": [{"type": kind} for kind in ("mount", "pid", "ipc", "uts")],
+            "namespaces": [{"type": kind} for kind in ("mount", "pid", "ipc", "uts", *own_network)],
             "maskedPaths": list(MASKED),
             "readonlyPaths": list(READ_ONLY),
             "seccomp": profile(),

@@ -1,0 +1,264 @@
+"""The embedded Engine: walks the Plan, runs what no cache record answers, and writes the images.
+
+The caller's process looks the records up; when all is known it writes the index and is done. Otherwise the work is done
+by a worker in namespaces of its own (see `namespace`), with a thread for each step that can run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+
+from xxpy.build.engine import Job
+from xxpy.build.engine.cache import Cache, Record, Syncer
+from xxpy.build.engine.emulation import emulators_for, register
+from xxpy.build.engine.execute import Executor
+from xxpy.build.engine.files import Origin, apply, tree_origin
+from xxpy.build.engine.images import IMAGE, base_image, known_image, make_image, manifest_descriptors, unpacked
+from xxpy.build.engine.namespace import Channel, id_maps, run_inside
+from xxpy.build.engine.rooted import remove_tree
+from xxpy.build.engine.snapshots import Chain, Draft, draft, keep, view
+from xxpy.build.events import Event, Exporting, Listener, StepDone, StepOutput, StepStarted
+from xxpy.build.graph import Digest, ExecOp, FileOp, SourceOp, Vertex
+from xxpy.build.image import write_index
+from xxpy.build.keys import LOCAL
+from xxpy.build.outcome import ImageOutcome, Outcome, StepOutcome
+from xxpy.build.plan import How
+from xxpy.build.store import Store, storing
+from xxpy.build.tools import find_runtime
+from xxpy.errors import HostError, SourceError, XxError
+
+_WORK = "work-"
+
+
+class Embedded:
+    """An `Engine` on this machine."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._cache = Cache(store)
+
+    def solve(self, job: Job, listener: Listener) -> Outcome:
+        """See `Engine.solve`."""
+        records = self._known(job)
+        images = [known_image(self._store, job, result) for result in job.plan.graph.results]
+        roots = [result.root for result in job.plan.graph.results if result.root]
+        finished = [image for image in images if image is not None]
+        if len(finished) == len(images) and all(root in records for root in roots):
+            for digest in records:
+                listener(StepDone(digest, time.monotonic(), 0.0, cached=True))
+            return _outcome(self._store, finished, _cached(records))
+        self._check(job, records)
+        solver = _Solver(self._store, self._cache, job, records)
+        outcome = run_inside(solver.work, listener, id_maps())
+        assert isinstance(outcome, Outcome)
+        return outcome
+
+    def _known(self, job: Job) -> dict[Digest, Record]:
+        found = {}
+        for vertex in job.plan.graph:
+            if isinstance(vertex.op, SourceOp):
+                continue
+            record = None if job.no_cache else self._cache.find(job.keys.of[vertex.digest])
+            if record is not None:
+                found[vertex.digest] = record
+        return found
+
+    def _check(self, job: Job, records: Mapping[Digest, Record]) -> None:
+        """Refuse now what could not run later. Raises HostError (``no-emulator``, ``runtime-missing``)."""
+        running = [step for digest, step in job.plan.steps.items() if digest not in records]
+        if any(step.how is How.EMULATED for step in running):
+            emulators_for(job.plan.emulated)
+        if any(isinstance(step.vertex.op, ExecOp) for step in running) and find_runtime() is None:
+            raise HostError(
+                "no OCI runtime is installed; RUN needs crun or runc",
+                remedy=f"{'' if os.geteuid() == 0 else 'sudo '}apt-get install -y crun (or runc)",
+                reason="runtime-missing",
+            )
+
+
+def _cached(records: Mapping[Digest, Record]) -> dict[Digest, StepOutcome]:
+    return {digest: StepOutcome(digest, True, 0.0, record.seconds, record.tail) for digest, record in records.items()}
+
+
+def _outcome(store: Store, images: list[ImageOutcome], steps: Mapping[Digest, StepOutcome]) -> Outcome:
+    index = write_index(store, manifest_descriptors(images, store))
+    return Outcome(index.digest, tuple(images), steps)
+
+
+class _Solver:
+    """One build inside its namespaces. ``records`` are what was known before; `work` runs in the worker."""
+
+    def __init__(self, store: Store, cache: Cache, job: Job, records: Mapping[Digest, Record]) -> None:
+        self._store = store
+        self._cache = cache
+        self._job = job
+        self._graph = job.plan.graph
+        self._records = dict(records)
+        self._steps = _cached(records)
+        self._chains: dict[Digest, Chain] = {digest: record.chain for digest, record in records.items()}
+
+    def work(self, channel: Channel) -> Outcome:
+        """The worker's whole life."""
+        self._channel = channel
+        os.umask(0o022)
+        os.chdir(self._store.snapshots)
+        for digest in self._records:
+            self._tell(StepDone(digest, time.monotonic(), 0.0, cached=True))
+        with storing(self._store.root), _work_folder(self._store) as work:
+            self._work = work
+            self._prepare()
+            self._syncer = Syncer(self._store, self._cache)
+            self._pool = ThreadPoolExecutor(max(4, os.cpu_count() or 1), "step")
+            self._run_all()
+            self._syncer.nudge()
+            self._tell(Exporting("writing layers and manifests"))
+            images = [
+                make_image(self._store, self._job, result, self._chains, self._pool) for result in self._graph.results
+            ]
+            outcome = _outcome(self._store, images, self._steps)
+            self._syncer.wait()
+        return outcome
+
+    def _tell(self, event: Event) -> None:
+        self._channel.send(("value", event))
+
+    def _prepare(self) -> None:
+        needed = {
+            step.vertex.digest: step
+            for step in self._job.plan.steps.values()
+            if isinstance(step.vertex.op, ExecOp) and step.vertex.digest not in self._records
+        }
+        if not needed:
+            return
+        runtime = find_runtime()
+        assert runtime is not None
+        self._executor = Executor(runtime, self._work / "exec", self._job.host_ca, self._job.dockerfile)
+        self._executor.prepare()
+        if any(step.how is How.EMULATED for step in needed.values()):
+            at = self._work / "binfmt"
+            at.mkdir()
+            register(emulators_for(self._job.plan.emulated), at)
+
+    # -- the walk ------------------------------------------------------------------------------------------------
+
+    def _run_all(self) -> None:
+        """Run every vertex that a result needs and no record answers, inputs first, as many at once as can."""
+        waiting = {digest: self._open_inputs(digest) for digest in self._needed()}
+        running: dict[Future[None], Digest] = {}
+        while waiting or running:
+            for digest in [each for each, inputs in waiting.items() if not inputs]:
+                del waiting[digest]
+                running[self._pool.submit(self._solve_one, self._graph.vertices[digest])] = digest
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                finished = running.pop(future)
+                # The first error ends the build; the kernel ends the steps beside it when the worker is gone.
+                future.result()
+                for inputs in waiting.values():
+                    inputs.discard(finished)
+
+    def _needed(self) -> list[Digest]:
+        seen: set[Digest] = set()
+        todo = [result.root for result in self._graph.results]
+        while todo:
+            digest = todo.pop()
+            if not digest or digest in seen or digest in self._records:
+                continue
+            seen.add(digest)
+            todo += [given.digest for given in self._graph.vertices[digest].inputs]
+        return [vertex.digest for vertex in self._graph if vertex.digest in seen]
+
+    def _open_inputs(self, digest: Digest) -> set[Digest]:
+        inputs = {given.digest for given in self._graph.vertices[digest].inputs}
+        return {each for each in inputs if each and each not in self._records}
+
+    def _solve_one(self, vertex: Vertex) -> None:
+        began = time.monotonic()
+        self._tell(StepStarted(vertex.digest, began))
+        try:
+            record, cached = self._solved(vertex)
+        except BaseException as error:
+            text = error.message if isinstance(error, XxError) else str(error)
+            self._tell(StepDone(vertex.digest, time.monotonic(), time.monotonic() - began, cached=False, error=text))
+            raise
+        self._chains[vertex.digest] = record.chain
+        seconds = 0.0 if cached else time.monotonic() - began
+        self._steps[vertex.digest] = StepOutcome(vertex.digest, cached, seconds, record.seconds, record.tail)
+        self._tell(StepDone(vertex.digest, time.monotonic(), seconds, cached=cached))
+
+    def _solved(self, vertex: Vertex) -> tuple[Record, bool]:
+        if isinstance(vertex.op, SourceOp):
+            return self._source(vertex.op), False
+        key = self._job.keys.of[vertex.digest]
+        with self._store.lock(key):
+            # Another build may have solved it while this one waited.
+            record = None if self._job.no_cache else self._cache.find(key)
+            if record is not None:
+                return record, True
+            began = time.monotonic()
+            below = self._chain_of(vertex, 0)
+            with draft(self._work, below) as made:
+                tail = self._change(vertex, made)
+                name = keep(made, self._store.snapshots)
+            record = Record((*below, name), time.monotonic() - began, tail)
+            self._cache.put(key, record)
+        self._syncer.nudge()
+        return record, False
+
+    def _source(self, op: SourceOp) -> Record:
+        if not op.identifier.startswith(IMAGE):
+            return Record((), 0.0)
+        began = time.monotonic()
+        chain = unpacked(self._store, self._cache, base_image(self._store, op), self._work)
+        return Record(chain, time.monotonic() - began)
+
+    def _chain_of(self, vertex: Vertex, index: int) -> Chain:
+        digest = vertex.inputs[index].digest if vertex.inputs else ""
+        return self._chains[digest] if digest else ()
+
+    def _change(self, vertex: Vertex, made: Draft) -> str:
+        if isinstance(vertex.op, ExecOp):
+            return self._executor.run(vertex, made, lambda data: self._tell(StepOutput(vertex.digest, data)))
+        assert isinstance(vertex.op, FileOp)
+        with contextlib.ExitStack() as stack:
+            try:
+                apply(vertex.op.actions, made.merged, lambda index: self._origin(vertex, index, stack))
+            except SourceError as error:
+                error.place = error.place or f"{self._job.dockerfile}:{vertex.label.line}"
+                raise
+        return ""
+
+    def _origin(self, vertex: Vertex, index: int, stack: contextlib.ExitStack) -> Origin:
+        digest = vertex.inputs[index].digest
+        op = self._graph.vertices[digest].op if digest else None
+        if isinstance(op, SourceOp) and op.identifier.startswith(LOCAL):
+            context = self._job.context
+            selected = self._job.keys.selected
+            return Origin(context.root, lambda source: list(selected.get((vertex.digest, source), ())), context.walk)
+        return tree_origin(stack.enter_context(view(self._work, self._chain_of(vertex, index))))
+
+
+@contextlib.contextmanager
+def _work_folder(store: Store) -> Iterator[Path]:
+    """A folder for this build's drafts, locked while it lives; those of dead builds are removed first."""
+    for entry in list(os.scandir(store.tmp)):
+        if entry.name.startswith(_WORK):
+            with store.try_lock(entry.name) as ours:
+                if ours:
+                    remove_tree(Path(entry.path))
+    name = f"{_WORK}{secrets.token_hex(6)}"
+    with store.lock(name):
+        folder = store.tmp / name
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(store.locks / name)
+            remove_tree(folder)

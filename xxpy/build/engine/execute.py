@@ -1,0 +1,161 @@
+"""One RUN: a draft snapshot as the root, a config.json for the OCI runtime, and what it printed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from xxpy.build.engine import process
+from xxpy.build.engine.files import apply, tree_origin
+from xxpy.build.engine.rooted import inside
+from xxpy.build.engine.snapshots import Draft
+from xxpy.build.engine.spec import BindMount, runtime_spec
+from xxpy.build.engine.users import resolve_user
+from xxpy.build.graph import ExecOp, MkdirAction, Vertex
+from xxpy.build.hostca import TARGET, HostCa
+from xxpy.build.tools import Runtime
+from xxpy.errors import StepError
+
+TAIL = 4096
+"""Bytes of a step's output that are kept with its cache record."""
+
+_HOSTS = "127.0.0.1 localhost buildkitsandbox\n::1 localhost ip6-localhost ip6-loopback\n"
+_LAST_LINES = 20
+_FEW_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class Executor:
+    """What is the same for every RUN of a build. ``work`` is a folder of the build's own, removed at its end."""
+
+    runtime: Runtime
+    work: Path
+    host_ca: HostCa
+    dockerfile: str
+
+    def prepare(self) -> None:
+        """Write the files that steps are shown. Raises SourceError, OSError."""
+        for folder in (self.work, self._ca, self.work / "run"):
+            folder.mkdir(exist_ok=True)
+        (self.work / "hosts").write_text(_HOSTS)
+        resolv = Path("/etc/resolv.conf")
+        (self.work / "resolv.conf").write_bytes(resolv.read_bytes() if resolv.exists() else b"")
+        if self.host_ca.bundle is not None:
+            self.host_ca.write_to(self._ca)
+
+    @property
+    def _ca(self) -> Path:
+        return self.work / "host-ca"
+
+    def run(self, vertex: Vertex, made: Draft, on_output: Callable[[bytes], None]) -> str:
+        """Run ``vertex`` in the mounted ``made``; the end of what it printed.
+
+        Raises StepError (``run-failed``), SourceError (``user-unknown``), HostError, OSError.
+        """
+        op = vertex.op
+        assert isinstance(op, ExecOp)
+        user, home = resolve_user(made.merged, op.user)
+        extra = self.host_ca.environment(op.env)
+        if not any(pair.startswith("HOME=") for pair in op.env):
+            extra.append(f"HOME={home}")
+        if not os.path.isdir(inside(made.merged, op.cwd)):
+            apply([MkdirAction(op.cwd)], made.merged, lambda _: tree_origin(made.merged))
+        output = _Tail(on_output)
+        with _stubs(made, self._binds()) as binds:
+            bundle = made.folder / "bundle"
+            bundle.mkdir()
+            spec = runtime_spec(op, str(made.merged), user, binds, extra)
+            (bundle / "config.json").write_text(json.dumps(spec))
+            name = f"xx-{secrets.token_hex(6)}"
+            argv = [self.runtime.path, "--root", str(self.work / "run"), "run", "--bundle", str(bundle), name]
+            code = process.stream(argv, output, env={**process.minimal_environment(), "XDG_RUNTIME_DIR": "/nowhere"})
+        if code != 0:
+            raise self._failed(vertex, code, output)
+        return output.text()
+
+    def _binds(self) -> list[BindMount]:
+        binds = [BindMount(str(self.work / name), f"/etc/{name}") for name in ("hosts", "resolv.conf")]
+        if self.host_ca.bundle is not None:
+            binds.append(BindMount(str(self._ca), TARGET))
+        return binds
+
+    def _failed(self, vertex: Vertex, code: int, output: _Tail) -> StepError:
+        words = process.worded(code)
+        remedy, reason = "the lines above are the last it printed; run it alone in that stage to see more", "run-failed"
+        space = os.statvfs(self.work)
+        if space.f_bavail * space.f_frsize < _FEW_BYTES:
+            remedy = f"the disk of the store is full: free space on it (df -h {self.work.parent.parent})"
+            reason = "disk-full"
+        elif b"xec format error" in bytes(output.kept):
+            remedy = (
+                "a program of another architecture was started in a stage on "
+                f"{vertex.platform}: see FROM --platform and COPY --from, and check it with xx-verify"
+            )
+            reason = "exec-format"
+        line = vertex.label.line
+        return StepError(
+            f"{vertex.label.text.splitlines()[0]} {words} on {vertex.platform}",
+            remedy=remedy,
+            reason=reason,
+            place=f"{self.dockerfile}:{line}" if line else self.dockerfile,
+            output=tuple(output.last_lines()),
+        )
+
+
+class _Tail:
+    """Hands output on and keeps its end."""
+
+    def __init__(self, on_output: Callable[[bytes], None]) -> None:
+        self._on_output = on_output
+        self.kept: deque[int] = deque(maxlen=4 * TAIL)
+
+    def __call__(self, data: bytes) -> None:
+        self.kept.extend(data[-4 * TAIL :])
+        self._on_output(data)
+
+    def text(self) -> str:
+        return bytes(self.kept)[-TAIL:].decode(errors="replace")
+
+    def last_lines(self) -> list[str]:
+        return bytes(self.kept).decode(errors="replace").splitlines()[-_LAST_LINES:]
+
+
+@contextlib.contextmanager
+def _stubs(made: Draft, binds: list[BindMount]) -> Iterator[list[BindMount]]:
+    """``binds`` with their targets as they are in the root; what the runtime makes to mount on is removed afterwards.
+
+    The runtime makes empty files and folders where there are none; none of them belongs into the image.
+    """
+    shown, new = [], []
+    for bind in binds:
+        real = inside(made.merged, bind.target)
+        target = "/" + os.path.relpath(real, made.merged)
+        shown.append(BindMount(bind.source, target))
+        new += _absent(made, target)
+    for folder in ("/proc", "/dev", "/sys"):
+        new += _absent(made, folder)
+    try:
+        yield shown
+    finally:
+        for path in sorted(set(new), key=len, reverse=True):
+            full = f"{made.merged}{path}"
+            with contextlib.suppress(OSError):
+                if os.path.isdir(full) and not os.path.islink(full):
+                    os.rmdir(full)
+                elif os.path.getsize(full) == 0:
+                    os.unlink(full)
+
+
+def _absent(made: Draft, target: str) -> list[str]:
+    """``target`` and those folders above it that are not there yet."""
+    found = []
+    while target != "/" and not os.path.lexists(f"{made.merged}{target}"):
+        found.append(target)
+        target = os.path.dirname(target)
+    return found

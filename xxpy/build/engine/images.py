@@ -1,0 +1,177 @@
+"""Between images and snapshots: base layers unpacked once, a result's snapshots packed as layers once."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor as Pool
+from pathlib import Path
+from typing import Any
+
+from xxpy.build.engine import Job
+from xxpy.build.engine.cache import Cache, Record
+from xxpy.build.engine.rooted import remove_tree
+from xxpy.build.engine.snapshots import Chain, new_id
+from xxpy.build.graph import Digest, ImageConfig, Result, SourceOp, digest_of, plain
+from xxpy.build.image import Image, image_at, image_size, write_image
+from xxpy.build.layers import Layer, apply_layer, write_layer
+from xxpy.build.outcome import ImageOutcome
+from xxpy.build.store import Descriptor, Store
+from xxpy.errors import StoreError
+from xxpy.platforms import Platform
+
+IMAGE = "docker-image://"
+
+
+def base_image(store: Store, op: SourceOp) -> Image:
+    """The image that a source vertex names by its manifest's digest. Raises StoreError."""
+    digest = op.identifier.rpartition("@")[2]
+    size = store.blob(digest).stat().st_size if store.has(digest) else 0
+    return image_at(store, Descriptor("application/vnd.oci.image.manifest.v1+json", digest, size))
+
+
+def unpacked(store: Store, cache: Cache, image: Image, work: Path) -> Chain:
+    """The chain of ``image``'s layers, each unpacked if it is not yet. Raises StoreError, OSError."""
+    names = []
+    for layer in image.layers:
+        key = digest_of(["unpacked", layer.diff_id])
+        with store.lock(key):
+            record = cache.find(key)
+            if record is None:
+                began = time.monotonic()
+                folder = work / new_id()
+                folder.mkdir()
+                try:
+                    apply_layer(
+                        store.blob(layer.descriptor.digest), layer.descriptor.media_type, folder, diff_id=layer.diff_id
+                    )
+                    name = new_id()
+                    folder.rename(store.snapshots / name)
+                finally:
+                    if folder.exists():
+                        remove_tree(folder)
+                record = Record((name,), time.monotonic() - began)
+                cache.put(key, record)
+        names.append(record.chain[0])
+    return tuple(names)
+
+
+def _layer_key(key: Digest, epoch: int | None) -> Digest:
+    return digest_of(["layer", key, epoch])
+
+
+def image_key(job: Job, result: Result) -> Digest:
+    """What a finished image is remembered by: all that it is made from."""
+    root = job.keys.of.get(result.root, "")
+    return digest_of(["image", str(result.platform), root, plain(result.config), plain(result.history), job.epoch])
+
+
+def known_image(store: Store, job: Job, result: Result) -> ImageOutcome | None:
+    """The image of ``result`` if it was made before and is still whole."""
+    value = store.record(image_key(job, result))
+    if value is None:
+        return None
+    try:
+        manifest = Descriptor.from_json(value.get("manifest"))
+        return ImageOutcome(result.platform, manifest.digest, image_size(store, manifest))
+    except (StoreError, KeyError):
+        return None
+
+
+def make_image(store: Store, job: Job, result: Result, chains: Mapping[Digest, Chain], pool: Pool) -> ImageOutcome:
+    """Pack what is new of ``result``, write its config and manifest. Raises StoreError, OSError."""
+    vertices = job.plan.graph.vertices
+    line: list[Digest] = []
+    digest = result.root
+    while digest and not isinstance(vertices[digest].op, SourceOp):
+        line.append(digest)
+        digest = vertices[digest].inputs[0].digest
+    source = vertices[digest].op if digest else None
+    base = base_image(store, source) if isinstance(source, SourceOp) else None
+
+    def packed(vertex: Digest) -> Layer:
+        key = _layer_key(job.keys.of[vertex], job.epoch)
+        snapshot = chains[vertex][-1]
+        return _known_layer(store, key, snapshot) or _pack(store, key, snapshot, job.epoch)
+
+    own = list(pool.map(packed, reversed(line)))
+    layers = [*(base.layers if base else ()), *own]
+    created = _rfc3339(job.epoch if job.epoch is not None else int(time.time()))
+    config = _config(result.config)
+    written = write_image(store, result.platform, config, layers, _history(result, base, created), created)
+    store.put_record(image_key(job, result), {"manifest": written.to_json()})
+    return ImageOutcome(result.platform, written.digest, image_size(store, written))
+
+
+def _known_layer(store: Store, key: Digest, snapshot: str) -> Layer | None:
+    value = store.record(key)
+    if value is None or value.get("snapshot") != snapshot:
+        return None
+    try:
+        descriptor = Descriptor.from_json(value.get("layer"))
+    except StoreError:
+        return None
+    return Layer(descriptor, str(value.get("diff_id"))) if store.has(descriptor.digest) else None
+
+
+def _pack(store: Store, key: Digest, snapshot: str, epoch: int | None) -> Layer:
+    layer = write_layer(store.snapshots / snapshot, store, epoch)
+    store.put_record(key, {"snapshot": snapshot, "layer": layer.descriptor.to_json(), "diff_id": layer.diff_id})
+    return layer
+
+
+def _rfc3339(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def _history(result: Result, base: Image | None, created: str) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = []
+    if base is not None:
+        given = base.config.get("history")
+        entries += [dict(each) for each in given if isinstance(each, dict)] if isinstance(given, list) else []
+        filled = sum(not each.get("empty_layer") for each in entries)
+        if filled != len(base.layers):
+            # A history that does not tell of each layer would shift all that follows.
+            entries = [{"created": created, "comment": "base image"} for _ in base.layers]
+    for entry in result.history:
+        made: dict[str, Any] = {"created": created, "created_by": entry.created_by, "comment": "xx build"}
+        entries.append(made if entry.vertex else made | {"empty_layer": True})
+    return entries
+
+
+_CONFIG_NAMES = {
+    "env": "Env",
+    "entrypoint": "Entrypoint",
+    "cmd": "Cmd",
+    "working_dir": "WorkingDir",
+    "user": "User",
+    "stop_signal": "StopSignal",
+    "shell": "Shell",
+}
+
+
+def _config(config: ImageConfig) -> dict[str, Any]:
+    """The ``config`` object of the image's configuration (OCI config.md, "Properties"); what is empty is left out."""
+    values: Mapping[str, Any] = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    made: dict[str, Any] = {}
+    for name, key in _CONFIG_NAMES.items():
+        value = values[name]
+        if value not in ("", None, ()) or (value == () and name in ("entrypoint", "cmd")):
+            made[key] = list(value) if isinstance(value, tuple) else value
+    if config.labels:
+        made["Labels"] = dict(config.labels)
+    for key, names in (("ExposedPorts", config.exposed_ports), ("Volumes", config.volumes)):
+        if names:
+            made[key] = {name: {} for name in names}
+    return made
+
+
+def manifest_descriptors(images: Sequence[ImageOutcome], store: Store) -> list[Descriptor]:
+    """The entries of an index for ``images``."""
+    return [_entry(store, one.manifest, one.platform) for one in images]
+
+
+def _entry(store: Store, digest: Digest, platform: Platform) -> Descriptor:
+    size = store.blob(digest).stat().st_size
+    return Descriptor("application/vnd.oci.image.manifest.v1+json", digest, size, platform)
