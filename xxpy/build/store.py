@@ -7,7 +7,6 @@ written goes to a temporary name first and is renamed when whole: a file under i
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import os
@@ -18,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from xxpy.build.disk import storing, sync_directory
 from xxpy.build.descriptor import (
     Descriptor,
     canonical_json,
@@ -38,45 +38,6 @@ JSON_LIMIT = 8 << 20
 """Bytes of a JSON blob (manifest, index, config, record) that are read at most."""
 
 _TEMP = "put-"
-
-
-@contextlib.contextmanager
-def storing(path: Path) -> Iterator[None]:
-    """Turn an OSError of the block into a StoreError about ``path``.
-
-    Reasons: ``disk-full`` (no space, or a quota), ``store-unwritable`` (permissions, a read-only file system), else
-    ``store-failed``.
-    """
-    try:
-        yield
-    except OSError as error:
-        words = error.strerror or str(error)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreError(
-                f"no space left to write {path}: {words}",
-                remedy=f"Free space on that file system (see: df -h {_existing(path)}), or put the store elsewhere.",
-                reason="disk-full",
-            ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise StoreError(
-                f"cannot write {error.filename or path}: {words}",
-                remedy=f"Make {path} writable for user {os.geteuid()}, or put the store elsewhere.",
-                reason="store-unwritable",
-            ) from error
-        raise StoreError(f"cannot write {error.filename or path}: {words}", reason="store-failed") from error
-
-
-def _existing(path: Path) -> Path:
-    return next((each for each in (path, *path.parents) if each.exists()), path)
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable (fsync(2) of the directory). Raises OSError."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 class _Temporary:

@@ -63,11 +63,6 @@ def architectures(platforms: Iterable[Platform]) -> list[str]:
     return list(dict.fromkeys(qemu_arch(one) for one in foreign))
 
 
-def default_store() -> Path:
-    """The folder of the present user's store (XDG base directory specification)."""
-    data = os.environ.get("XDG_DATA_HOME") or os.path.join(os.path.expanduser("~"), ".local", "share")
-    return Path(data, "xx")
-
 
 def as_object(probe: Probe) -> dict[str, str]:
     """A probe for programs: name, state (``ok``, ``warning``, ``missing``), found, remedy."""

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
+from xxpy.build.disk import storing
 from xxpy.build.engine import Job
 from xxpy.build.engine.cache import Cache, Record, Syncer
 from xxpy.build.engine.emulation import emulators_for, register
@@ -29,7 +30,7 @@ from xxpy.build.image import write_index
 from xxpy.build.keys import LOCAL
 from xxpy.build.outcome import ImageOutcome, Outcome, StepOutcome
 from xxpy.build.plan import How
-from xxpy.build.store import Store, storing
+from xxpy.build.store import Store
 from xxpy.build.tools import find_runtime
 from xxpy.errors import HostError, SourceError, XxError
 

@@ -17,7 +17,8 @@ from xxpy.build.graph import Digest, ImageConfig, Result, SourceOp, digest_of, p
 from xxpy.build.image import Image, image_at, image_size, write_image
 from xxpy.build.layers import Layer, apply_layer, write_layer
 from xxpy.build.outcome import ImageOutcome
-from xxpy.build.store import Descriptor, Store
+from xxpy.build.descriptor import Descriptor
+from xxpy.build.store import Store
 from xxpy.errors import StoreError
 from xxpy.platforms import Platform
 

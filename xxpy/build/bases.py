@@ -1,0 +1,62 @@
+"""FROM an image of the store: what its config sets, as the front wants it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from xxpy.build.dockerfile.bases import BaseImage
+from xxpy.build.graph import ImageConfig
+from xxpy.build.image import read_image
+from xxpy.build.names import normalize_name
+from xxpy.build.store import Store
+from xxpy.platforms import Platform
+
+
+class StoreImages:
+    """`Images` out of a `Store`; each is read once."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known: dict[tuple[str, Platform], BaseImage] = {}
+
+    def base(self, name: str, platform: Platform) -> BaseImage:
+        """See `Images.base`."""
+        full = normalize_name(name)
+        if (full, platform) not in self._known:
+            image = read_image(self._store, full, platform)
+            given = image.config.get("config")
+            config = image_config(given if isinstance(given, dict) else {})
+            self._known[(full, platform)] = BaseImage(full, image.manifest.digest, config)
+        return self._known[(full, platform)]
+
+
+def image_config(given: Mapping[str, Any]) -> ImageConfig:
+    """The ``config`` object of an OCI image configuration; what has not the type it should have counts as not there."""
+    labels = given.get("Labels")
+    return ImageConfig(
+        env=_texts(given.get("Env")) or (),
+        entrypoint=_texts(given.get("Entrypoint")),
+        cmd=_texts(given.get("Cmd")),
+        working_dir=_text(given.get("WorkingDir")),
+        user=_text(given.get("User")),
+        labels=tuple(sorted((str(k), str(v)) for k, v in labels.items())) if isinstance(labels, dict) else (),
+        exposed_ports=_names(given.get("ExposedPorts")),
+        volumes=_names(given.get("Volumes")),
+        stop_signal=_text(given.get("StopSignal")),
+        shell=_texts(given.get("Shell")),
+    )
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _texts(value: object) -> tuple[str, ...] | None:
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        return None
+    return tuple(value)
+
+
+def _names(value: object) -> tuple[str, ...]:
+    return tuple(sorted(str(name) for name in value)) if isinstance(value, dict) else ()

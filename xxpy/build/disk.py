@@ -1,0 +1,50 @@
+"""Writing to a disk that may be full, read-only or not ours: errors in words, names made durable."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from xxpy.errors import StoreError
+
+
+@contextlib.contextmanager
+def storing(path: Path) -> Iterator[None]:
+    """Turn an OSError of the block into a StoreError about ``path``.
+
+    Reasons: ``disk-full`` (no space, or a quota), ``store-unwritable`` (permissions, a read-only file system), else
+    ``store-failed``.
+    """
+    try:
+        yield
+    except OSError as error:
+        words = error.strerror or str(error)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreError(
+                f"no space left to write {path}: {words}",
+                remedy=f"Free space on that file system (see: df -h {_existing(path)}), or put the store elsewhere.",
+                reason="disk-full",
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise StoreError(
+                f"cannot write {error.filename or path}: {words}",
+                remedy=f"Make {path} writable for user {os.geteuid()}, or put the store elsewhere.",
+                reason="store-unwritable",
+            ) from error
+        raise StoreError(f"cannot write {error.filename or path}: {words}", reason="store-failed") from error
+
+
+def _existing(path: Path) -> Path:
+    return next((each for each in (path, *path.parents) if each.exists()), path)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable (fsync(2) of the directory). Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

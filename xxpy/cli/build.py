@@ -1,0 +1,258 @@
+"""`xx build`: from a Dockerfile to one image for several platforms. Flags are those of ``docker buildx build``."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from xxpy.build.bases import StoreImages
+from xxpy.build.context import open_context
+from xxpy.build.descriptor import Descriptor
+from xxpy.build.dockerfile.front import Request, make_graph
+from xxpy.build.dockerfile.parse import parse
+from xxpy.build.engine import Job, process
+from xxpy.build.engine.embedded import Embedded
+from xxpy.build.events import Event, Exporting, Listener
+from xxpy.build.export import Output, check_dest, export_oci, parse_output
+from xxpy.build.hostca import parse_host_ca
+from xxpy.build.keys import compute_keys
+from xxpy.build.names import normalize_name
+from xxpy.build.outcome import Outcome
+from xxpy.build.plan import Plan, make_plan
+from xxpy.build.progress import MODES, make_listener
+from xxpy.build.report import plan_as_json, print_plan, print_report, report_as_json
+from xxpy.build.store import INDEX_TYPE, Store
+from xxpy.cli.shared import default_store, told
+from xxpy.errors import DockerfileError, SourceError, UsageError
+from xxpy.platforms import Platform, parse_list
+
+_MOST_TEXT = 4 << 20
+
+
+@dataclass(frozen=True)
+class Options:
+    """The command line as it was given."""
+
+    context: Path
+    file: Path
+    platforms: tuple[Platform, ...]
+    tags: tuple[str, ...]
+    outputs: tuple[Output, ...]
+    build_args: dict[str, str]
+    labels: dict[str, str]
+    target: str
+    no_cache: bool
+    progress: str
+    shown: str
+    host_ca: str
+    metadata_file: Path | None
+    iidfile: Path | None
+    store: Path
+
+
+@click.command("build", short_help="Build an image from a Dockerfile.")
+@click.argument("context", type=click.Path(path_type=Path), default=".")
+@click.option("-f", "--file", type=click.Path(path_type=Path), help="The Dockerfile.  [default: CONTEXT/Dockerfile]")
+@click.option("--platform", "platforms", metavar="OS/ARCH[,…]", multiple=True, help="Target platforms.")
+@click.option("-t", "--tag", "tags", metavar="NAME", multiple=True, help="The image's name; FROM finds it under it.")
+@click.option("-o", "--output", "outputs", metavar="type=oci,dest=FILE", multiple=True, help="Where to write it.")
+@click.option("--build-arg", "build_args", metavar="NAME[=VALUE]", multiple=True, help="The value of an ARG.")
+@click.option("--label", "labels", metavar="NAME=VALUE", multiple=True, help="A label of the image.")
+@click.option("--target", metavar="STAGE", default="", help="Build this stage instead of the last.")
+@click.option("--no-cache", is_flag=True, help="Run every step again.")
+@click.option("--progress", type=click.Choice(MODES), default="auto", show_default=True, help="How it is shown.")
+@click.option("-q", "--quiet", is_flag=True, help="Show nothing but the image's digest.")
+@click.option("--print", "shown", type=click.Choice(("plan", "plan-json")), help="Print the plan, build nothing.")
+@click.option("--host-ca", metavar="auto|off|FILE", default="", help="Give steps this machine's CA certificates.")
+@click.option("--metadata-file", type=click.Path(path_type=Path), help="Write what was built, as JSON.")
+@click.option("--iidfile", type=click.Path(path_type=Path), help="Write the image's digest.")
+@click.option("--store", type=click.Path(path_type=Path), help="The store's folder.  [default: XX_STORE, or the user's]")
+@click.option("--debug", is_flag=True, help="Echo the programs that are started.")
+def build_command(
+    context: Path,
+    file: Path | None,
+    platforms: tuple[str, ...],
+    tags: tuple[str, ...],
+    outputs: tuple[str, ...],
+    build_args: tuple[str, ...],
+    labels: tuple[str, ...],
+    target: str,
+    no_cache: bool,
+    progress: str,
+    quiet: bool,
+    shown: str | None,
+    host_ca: str,
+    metadata_file: Path | None,
+    iidfile: Path | None,
+    store: Path | None,
+    debug: bool,
+) -> None:
+    """Build an image for one or more platforms from the Dockerfile in CONTEXT.
+
+    Stages on BUILDPLATFORM run natively, others under QEMU where this machine needs it. Exit codes: 0 built, 2 a wrong
+    command line, 3 the Dockerfile, 4 this machine lacks something, 5 an input is missing, 6 a RUN failed, 7 the store
+    or the output cannot be written, 130 interrupted.
+    """
+    process.debug = debug
+    with told():
+        options = Options(
+            context=context,
+            file=file or context / "Dockerfile",
+            platforms=tuple(parse_list(",".join(platforms))) if platforms else (Platform.host(),),
+            tags=tuple(normalize_name(tag) for tag in tags),
+            outputs=tuple(parse_output(text) for text in outputs),
+            build_args=dict(_build_args(build_args)),
+            labels=dict(_labels(labels)),
+            target=target,
+            no_cache=no_cache,
+            progress="quiet" if quiet else progress,
+            shown=shown or "",
+            host_ca=host_ca,
+            metadata_file=metadata_file,
+            iidfile=iidfile,
+            store=store or default_store(),
+        )
+        for output in options.outputs:
+            check_dest(output)
+        build(options)
+
+
+def _build_args(given: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not name:
+            raise UsageError(f"--build-arg {text!r} has no name", remedy="write NAME=VALUE", reason="bad-build-arg")
+        if equals:
+            yield name, value
+        elif name in os.environ:
+            yield name, os.environ[name]
+
+
+def _labels(given: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for text in given:
+        name, _, value = text.partition("=")
+        if not name:
+            raise UsageError(f"--label {text!r} has no name", remedy="write NAME=VALUE", reason="bad-label")
+        yield name, value
+
+
+def build(options: Options) -> None:
+    """Build what ``options`` say. Raises XxError."""
+    host = Platform.host()
+    epoch = source_date_epoch()
+    store = Store.open(options.store)
+    file = parse(_text_of(options.file), str(options.file))
+    request = Request(options.platforms, host, options.build_args, options.target, options.labels)
+    plan = make_plan(make_graph(file, request, StoreImages(store)), host)
+    if options.shown:
+        _print_plan(plan, options.shown)
+        return
+    context = open_context(options.context, options.file, store.files)
+    keys = compute_keys(plan.graph, context, str(options.file))
+    host_ca = parse_host_ca(options.host_ca)
+    job = Job(plan, keys, context, str(options.file), epoch, options.no_cache, host_ca)
+    with late_listener(options.progress, plan) as listener:
+        outcome = Embedded(store).solve(job, listener)
+        index = Descriptor(INDEX_TYPE, outcome.index, store.blob(outcome.index).stat().st_size)
+        for tag in options.tags:
+            store.tag(tag, index)
+        for output in options.outputs:
+            listener(Exporting(f"writing {output.dest if output.dest != '-' else 'the image to stdout'}"))
+            export_oci(store, index, options.tags, output)
+    _finish(options, plan, outcome)
+
+
+def source_date_epoch() -> int | None:
+    """SOURCE_DATE_EPOCH (reproducible-builds specification), or None. Raises UsageError (``bad-epoch``)."""
+    text = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit() or int(text) > 253402300799:
+        raise UsageError(
+            f"SOURCE_DATE_EPOCH={text[:40]} is no number of seconds since 1970",
+            remedy="set it as in: SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)",
+            reason="bad-epoch",
+        )
+    return int(text)
+
+
+def _text_of(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MOST_TEXT + 1)
+    except OSError as error:
+        raise SourceError(
+            f"cannot read the Dockerfile: {error.strerror}",
+            remedy="name it with -f, or name the folder it is in, as in: xx build .",
+            reason="dockerfile-missing",
+            place=str(path),
+        ) from error
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise DockerfileError(
+            "it is not UTF-8 text", remedy="save it as UTF-8", reason="not-utf8", place=f"{path}:{line}"
+        ) from error
+    if len(data) > _MOST_TEXT:
+        raise DockerfileError("it is larger than 4 MiB", remedy="is it a Dockerfile?", reason="too-large", place=str(path))
+    return text
+
+
+def _print_plan(plan: Plan, shown: str) -> None:
+    if shown == "plan-json":
+        click.echo(json.dumps(plan_as_json(plan), indent=2))
+    else:
+        print_plan(plan, sys.stdout)
+
+
+@contextmanager
+def late_listener(mode: str, plan: Plan) -> Iterator[Listener]:
+    """A listener that is started with the first event: it may have threads, and the engine forks before that."""
+    with ExitStack() as stack:
+        started: list[Listener] = []
+
+        def listen(event: Event) -> None:
+            if not started:
+                started.append(stack.enter_context(make_listener(mode, plan, sys.stderr)))
+            started[0](event)
+
+        yield listen
+
+
+def _finish(options: Options, plan: Plan, outcome: Outcome) -> None:
+    if options.metadata_file is not None:
+        _write(options.metadata_file, json.dumps(_metadata(options, plan, outcome), indent=2) + "\n")
+    if options.iidfile is not None:
+        _write(options.iidfile, outcome.index)
+    if options.progress == "quiet":
+        if not any(output.dest == "-" for output in options.outputs):
+            click.echo(outcome.index)
+    elif options.progress != "rawjson":
+        print_report(plan, outcome, sys.stderr)
+        for tag in options.tags:
+            click.echo(f"{tag}  {outcome.index}", err=True)
+
+
+def _metadata(options: Options, plan: Plan, outcome: Outcome) -> dict[str, object]:
+    """Names as buildx has them in its metadata file, and our report."""
+    size = {"containerimage.digest": outcome.index, "image.name": ",".join(options.tags)}
+    return {**size, "xx.report": report_as_json(plan, outcome)}
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {path}: {error.strerror}", remedy="name a file in a folder of yours", reason="bad-output"
+        ) from error

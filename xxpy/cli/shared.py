@@ -1,0 +1,51 @@
+"""What the subcommands of `xx` share: where the store is, and how an error is told."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from xxpy.build.naming import harmless
+from xxpy.errors import StepError, XxError
+
+STORE_VARIABLE = "XX_STORE"
+
+
+def default_store() -> Path:
+    """XX_STORE, or the folder ``xx`` of the user's data (XDG Base Directory specification)."""
+    named = os.environ.get(STORE_VARIABLE, "")
+    if named:
+        return Path(named)
+    data = os.environ.get("XDG_DATA_HOME", "")
+    return (Path(data) if data else Path.home() / ".local" / "share") / "xx"
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Print an XxError of the block in two lines and end the process with its exit code."""
+    try:
+        yield
+    except XxError as error:
+        print_error(error)
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("ERROR: interrupted\n")
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        # Whoever read our output has enough; what is still buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(141) from None
+
+
+def print_error(error: XxError) -> None:
+    """The error on stderr; of a failed RUN the last lines it printed come before."""
+    lines = []
+    if isinstance(error, StepError) and error.output:
+        lines += ["------", *(f" | {harmless(line)}" for line in error.output), "------"]
+    first, *rest = error.lines()
+    lines += [f"ERROR: {first}", *(f"       {line}" for line in rest)]
+    sys.stderr.write("".join(f"{line}\n" for line in lines))
+    sys.stderr.flush()
