@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from xxpy.build.descriptor import Descriptor
+from xxpy.build.disk import storing, sync_directory
 from xxpy.build.engine.rooted import remove_tree
 from xxpy.build.names import tag_of
-from xxpy.build.disk import storing, sync_directory
 from xxpy.build.store import LAYOUT_FILE, REF_NAME, Store, index_json
 from xxpy.errors import UsageError
 

@@ -17,7 +17,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from xxpy.build.disk import storing, sync_directory
 from xxpy.build.descriptor import (
     Descriptor,
     canonical_json,
@@ -25,6 +24,7 @@ from xxpy.build.descriptor import (
     hex_of,
     parse_json_object,
 )
+from xxpy.build.disk import storing, sync_directory
 from xxpy.errors import StoreError
 
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"

@@ -73,7 +73,9 @@ class Options:
 @click.option("--host-ca", metavar="auto|off|FILE", default="", help="Give steps this machine's CA certificates.")
 @click.option("--metadata-file", type=click.Path(path_type=Path), help="Write what was built, as JSON.")
 @click.option("--iidfile", type=click.Path(path_type=Path), help="Write the image's digest.")
-@click.option("--store", type=click.Path(path_type=Path), help="The store's folder.  [default: XX_STORE, or the user's]")
+@click.option(
+    "--store", type=click.Path(path_type=Path), help="The store's folder.  [default: XX_STORE, or the user's]"
+)
 @click.option("--debug", is_flag=True, help="Echo the programs that are started.")
 def build_command(
     context: Path,
@@ -202,7 +204,9 @@ def _text_of(path: Path) -> str:
             "it is not UTF-8 text", remedy="save it as UTF-8", reason="not-utf8", place=f"{path}:{line}"
         ) from error
     if len(data) > _MOST_TEXT:
-        raise DockerfileError("it is larger than 4 MiB", remedy="is it a Dockerfile?", reason="too-large", place=str(path))
+        raise DockerfileError(
+            "it is larger than 4 MiB", remedy="is it a Dockerfile?", reason="too-large", place=str(path)
+        )
     return text
 
 
@@ -243,8 +247,8 @@ def _finish(options: Options, plan: Plan, outcome: Outcome) -> None:
 
 def _metadata(options: Options, plan: Plan, outcome: Outcome) -> dict[str, object]:
     """Names as buildx has them in its metadata file, and our report."""
-    size = {"containerimage.digest": outcome.index, "image.name": ",".join(options.tags)}
-    return {**size, "xx.report": report_as_json(plan, outcome)}
+    names = {"containerimage.digest": outcome.index, "image.name": ",".join(options.tags)}
+    return {**names, "xx.report": report_as_json(plan, outcome)}
 
 
 def _write(path: Path, text: str) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
 
 from xxpy.build.probes import Probe, State, all_probes, works
+from xxpy.cli.shared import default_store
 from xxpy.errors import HostError, XxError
 from xxpy.platforms import QEMU, Platform, parse_list, qemu_arch, runs_natively
 
@@ -61,7 +61,6 @@ def architectures(platforms: Iterable[Platform]) -> list[str]:
     host = Platform.host()
     foreign = (one for one in platforms if one.os == "linux" and not runs_natively(one, host))
     return list(dict.fromkeys(qemu_arch(one) for one in foreign))
-
 
 
 def as_object(probe: Probe) -> dict[str, str]:

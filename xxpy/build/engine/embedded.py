@@ -111,7 +111,7 @@ class _Solver:
         os.chdir(self._store.snapshots)
         for digest in self._records:
             self._tell(StepDone(digest, time.monotonic(), 0.0, cached=True))
-        with storing(self._store.root), _work_folder(self._store) as work:
+        with storing(self._store.root), work_folder(self._store) as work:
             self._work = work
             self._prepare()
             self._syncer = Syncer(self._store, self._cache)
@@ -246,7 +246,7 @@ class _Solver:
 
 
 @contextlib.contextmanager
-def _work_folder(store: Store) -> Iterator[Path]:
+def work_folder(store: Store) -> Iterator[Path]:
     """A folder for this build's drafts, locked while it lives; those of dead builds are removed first."""
     for entry in list(os.scandir(store.tmp)):
         if entry.name.startswith(_WORK):

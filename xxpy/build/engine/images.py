@@ -9,6 +9,7 @@ from concurrent.futures import Executor as Pool
 from pathlib import Path
 from typing import Any
 
+from xxpy.build.descriptor import Descriptor
 from xxpy.build.engine import Job
 from xxpy.build.engine.cache import Cache, Record
 from xxpy.build.engine.rooted import remove_tree
@@ -17,7 +18,6 @@ from xxpy.build.graph import Digest, ImageConfig, Result, SourceOp, digest_of, p
 from xxpy.build.image import Image, image_at, image_size, write_image
 from xxpy.build.layers import Layer, apply_layer, write_layer
 from xxpy.build.outcome import ImageOutcome
-from xxpy.build.descriptor import Descriptor
 from xxpy.build.store import Store
 from xxpy.errors import StoreError
 from xxpy.platforms import Platform
