@@ -32,7 +32,7 @@ from xxpy.build.names import normalize_name, short_name
 from xxpy.build.store import Store
 from xxpy.build.tools import find_program
 from xxpy.errors import HostError, SourceError, UsageError
-from xxpy.info.osrelease import parse_os_release
+from xxpy.info.osrelease import OsRelease
 from xxpy.platforms import Platform, debian_arch, qemu_arch, runs_natively
 
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -46,7 +46,7 @@ _LAST_LINES = 12
 
 @dataclass(frozen=True)
 class Recipe:
-    """How an image is made: ``kind`` is debian, ubuntu or busybox; ``suite`` the release; ``mirror`` empty for its own."""
+    """How an image is made: ``kind`` is debian, ubuntu or busybox. An empty ``mirror`` is the archive's own."""
 
     name: str
     kind: str
@@ -65,7 +65,7 @@ class Progress:
     done: bool = False
 
 
-def recipe_for(name: str, mirror: str = "", os_release: Path = Path("/etc/os-release")) -> Recipe:
+def recipe_for(name: str, mirror: str = "", root: str = "") -> Recipe:
     """How ``name`` (``debian:trixie``, ``ubuntu:noble``, ``busybox``, ``busybox:bookworm``) is made.
 
     Raises UsageError (``base-unknown``).
@@ -74,7 +74,7 @@ def recipe_for(name: str, mirror: str = "", os_release: Path = Path("/etc/os-rel
     kind, _, tag = short_name(full).partition(":")
     suite = tag.removesuffix("-slim")
     if kind == "busybox":
-        distribution, release = _this_release(os_release)
+        distribution, release = _this_release(root)
         if suite:
             distribution, release = "debian", suite
         return Recipe(full, kind, distribution, release, mirror)
@@ -87,12 +87,9 @@ def recipe_for(name: str, mirror: str = "", os_release: Path = Path("/etc/os-rel
     return Recipe(full, kind, kind, suite, mirror)
 
 
-def _this_release(os_release: Path) -> tuple[str, str]:
-    try:
-        values = parse_os_release(os_release.read_text(errors="replace"))
-    except OSError:
-        values = {}
-    kind, suite = values.get("ID", ""), values.get("VERSION_CODENAME", "")
+def _this_release(root: str) -> tuple[str, str]:
+    release = OsRelease.read(root)
+    kind, suite = release.id, release.codename
     return (kind, suite) if kind in _KEYRINGS and _SUITE.fullmatch(suite) else ("debian", "stable")
 
 
