@@ -1,0 +1,1 @@
+"""The compilers' wrappers: clang with the flags that make it produce code for the target."""
