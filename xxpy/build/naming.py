@@ -97,8 +97,12 @@ def groups(plan: Plan) -> Mapping[str, Sequence[Step]]:
 
 
 def one_line(text: str) -> str:
-    """An instruction on one line, without what a terminal would obey."""
-    return harmless(" ".join(text.replace("\\\n", " ").split()))
+    """An instruction on one line, without what a terminal would obey; of a here-document its first line."""
+    first, newline, rest = text.replace("\\\n", " ").partition("\n")
+    words = " ".join(first.split())
+    if newline and "<<" in first:
+        return harmless(f"{words} ({' '.join(rest.partition(chr(10))[0].split())} …)")
+    return harmless(" ".join([words, *rest.split()]))
 
 
 def harmless(line: str) -> str:

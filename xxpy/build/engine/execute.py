@@ -19,6 +19,7 @@ from xxpy.build.engine.spec import BindMount, runtime_spec
 from xxpy.build.engine.users import resolve_user
 from xxpy.build.graph import ExecOp, MkdirAction, Vertex
 from xxpy.build.hostca import TARGET, HostCa
+from xxpy.build.naming import one_line
 from xxpy.build.tools import Runtime
 from xxpy.errors import StepError
 
@@ -100,7 +101,7 @@ class Executor:
             reason = "exec-format"
         line = vertex.label.line
         return StepError(
-            f"{vertex.label.text.splitlines()[0]} {words} on {vertex.platform}",
+            f"{one_line(vertex.label.text)} {words} on {vertex.platform}",
             remedy=remedy,
             reason=reason,
             place=f"{self.dockerfile}:{line}" if line else self.dockerfile,
