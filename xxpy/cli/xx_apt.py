@@ -81,21 +81,22 @@ def _add_architecture(arch: str) -> None:
 
 def _fetch_lists(arch: str) -> None:
     """Update unless the lists of ``arch`` are there. A source that fails is told, unless ``arch`` has none at all."""
-    lists = apt.Lists.ask(programs.ask)
-    if not lists.serve(arch):
-        raise HostError(
-            f"no source of this stage serves {arch}",
-            remedy="see /etc/apt/sources.list and sources.list.d: [arch=…] and Architectures: leave it out",
-            reason="architecture-not-served",
-        )
-    if not lists.missing(arch):
+    if apt.has_lists(arch, programs.ask):
         return
     status = programs.run(["apt-get", "update", "-q"])
-    if status and not apt.Lists.ask(programs.ask).there(arch):
+    if apt.has_lists(arch, programs.ask):
+        if status:
+            sys.stderr.write(f"xx-apt-get: some package lists could not be fetched; going on with those of {arch}\n")
+        return
+    if status:
+        remedy = "its lines above say which source fails; a mirror that is being updated works again in an hour"
         raise HostError(
             f"apt-get update ended with exit code {status} and no package list of {arch} came",
-            remedy="its lines above say which source fails; a mirror that is being updated works again in an hour",
+            remedy=remedy,
             reason="lists-missing",
         )
-    if status:
-        sys.stderr.write(f"xx-apt-get: some package lists could not be fetched; going on with those of {arch}\n")
+    raise HostError(
+        f"no source of this stage serves {arch}",
+        remedy="see /etc/apt/sources.list and sources.list.d: do [arch=…] or Architectures: leave it out?",
+        reason="architecture-not-served",
+    )

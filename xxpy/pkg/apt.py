@@ -46,8 +46,6 @@ _WITH_VALUE = frozenset(
 )
 _LIBRARIES = re.compile(r"libc[0-9.]+-dev|libgcc-[0-9.]+-dev|libstdc\+\+-[0-9.]+-dev")
 _COMPILER = re.compile(r"(gcc|g\+\+)(-[0-9.]+)?(-[a-z0-9_-]+)?")
-_MOST_ASKED = 20
-_ARCH_INDEPENDENT = "all"
 
 
 def split_command(args: Sequence[str]) -> tuple[int, str]:
@@ -101,43 +99,53 @@ def for_architecture(word: str, arch: str) -> str:
 def libraries_of(compilers: Sequence[str], arch: str, native: bool, ask: Ask) -> list[str]:
     """The C (and C++) library packages that the distribution's own compiler of ``arch`` builds with.
 
-    Asks apt what the compilers depend on and recommend, from one to the next, so that no version of GCC is known here.
-    Raises HostError (``essentials-unknown``).
+    Asks apt what the compilers depend on and recommend, and follows them from one compiler's package to the next, so
+    that no version of GCC is known here. Raises HostError (``essentials-unknown``).
     """
     suffix = "" if native else f":{arch}"
+    roots = [f"{compiler}{suffix}" for compiler in compilers]
+    wants = _relations(ask([*_DEPENDS, *roots]))
     found: list[str] = []
-    for compiler in compilers:
-        todo, asked = [f"{compiler}{suffix}"], set[str]()
-        while todo and len(asked) < _MOST_ASKED:
-            package = todo.pop(0)
-            if package in asked:
-                continue
-            asked.add(package)
-            for name in _wanted(ask(["apt-cache", "depends", "--no-suggests", package])):
-                plain = name.partition(":")[0]
-                if _LIBRARIES.fullmatch(plain):
-                    found += [plain] if plain not in found else []
-                elif _COMPILER.fullmatch(plain):
-                    todo.append(f"{plain}{suffix}")
-    wanted = ["libgcc", *(["libstdc++"] if "g++" in compilers else [])]
-    for prefix in wanted:
+    todo, seen = list(compilers), set[str]()
+    while todo:
+        package = todo.pop(0)
+        if package in seen:
+            continue
+        seen.add(package)
+        for name in wants.get(package, ()):
+            if _LIBRARIES.fullmatch(name):
+                found += [name] if name not in found else []
+            elif _COMPILER.fullmatch(name):
+                todo.append(name)
+    for prefix in ("libc", "libgcc", *(["libstdc++"] if "g++" in compilers else [])):
         if not any(name.startswith(prefix) for name in found):
             raise HostError(
-                f"apt knows no {prefix}-*-dev for {arch}",
-                remedy="do this stage's sources serve that architecture? See: apt-get indextargets | grep ^MetaKey",
+                f"apt knows no {prefix}*-dev for {arch}",
+                remedy="does this stage's /etc/apt/sources.list name a suite that has that architecture?",
                 reason="essentials-unknown",
             )
     return [f"{name}{suffix}" for name in found]
 
 
-def _wanted(text: str) -> list[str]:
-    """The packages of ``apt-cache depends`` that are depended on or recommended; virtual ones (``<c>``) left out."""
-    names = []
+_DEPENDS = (
+    "apt-cache", "depends", "--recurse", "--no-suggests", "--no-conflicts", "--no-breaks", "--no-replaces",
+    "--no-enhances",
+)  # fmt: skip
+
+
+def _relations(text: str) -> dict[str, list[str]]:
+    """What each package of ``apt-cache depends`` depends on or recommends, without architectures and virtual ones."""
+    found: dict[str, list[str]] = {}
+    package = ""
     for line in text.splitlines():
+        if line and not line[0].isspace() and line[0] != "|":
+            package = line.strip().partition(":")[0]
+            continue
         kind, colon, name = line.strip().lstrip("|").partition(":")
-        if colon and kind in ("Depends", "PreDepends", "Recommends") and not name.strip().startswith("<"):
-            names.append(name.strip())
-    return names
+        name = name.strip()
+        if colon and kind in ("Depends", "PreDepends", "Recommends") and not name.startswith("<"):
+            found.setdefault(package, []).append(name.partition(":")[0])
+    return found
 
 
 def expand(args: Sequence[str], arch: str, native: bool, ask: Ask) -> list[str]:
@@ -146,7 +154,6 @@ def expand(args: Sequence[str], arch: str, native: bool, ask: Ask) -> list[str]:
     if command not in PACKAGE_COMMANDS:
         return list(args)
     words = package_words(args, at)
-    known = _arch_independent([args[index] for index in words], arch, ask) if not native else set[str]()
     made = []
     for index, word in enumerate(args):
         if index not in words:
@@ -159,58 +166,14 @@ def expand(args: Sequence[str], arch: str, native: bool, ask: Ask) -> list[str]:
                     reason="meta-not-installed",
                 )
             made += libraries_of(META[word], arch, native, ask)
-        elif native or word in known:
+        elif native:
             made.append(word)
         else:
             made.append(for_architecture(word, arch))
     return made
 
 
-def _arch_independent(words: Sequence[str], arch: str, ask: Ask) -> set[str]:
-    """Those of ``words`` that apt has for every architecture alike and so under no name of ``arch``."""
-    names = {re.split("[=/]", word, maxsplit=1)[0]: word for word in words if word not in META and ":" not in word}
-    if not names:
-        return set()
-    try:
-        text = ask(["apt-cache", "show", "--no-all-versions", *names])
-    except HostError:
-        # Of what apt does not know it will say so itself.
-        return set()
-    found: set[str] = set()
-    for paragraph in text.split("\n\n"):
-        fields = dict(line.split(": ", 1) for line in paragraph.splitlines() if re.match(r"[A-Z][A-Za-z-]*: ", line))
-        if fields.get("Architecture") == _ARCH_INDEPENDENT and fields.get("Package") in names:
-            found.add(names[fields["Package"]])
-    return found
-
-
-class Lists:
-    """The package lists that apt would read, as ``apt-get indextargets`` has them: of deb822 and one-line sources."""
-
-    def __init__(self, text: str) -> None:
-        rows = [line.split("\t") for line in text.splitlines() if line.count("\t") == 1]
-        self._files = [(arch, path) for arch, path in rows]
-
-    FORMAT = "$(ARCHITECTURE)\t$(FILENAME)"
-
-    @classmethod
-    def ask(cls, ask: Ask) -> Lists:
-        """Read them from apt. Raises HostError."""
-        return cls(ask(["apt-get", "indextargets", "--format", cls.FORMAT, "Created-By: Packages"]))
-
-    def serve(self, arch: str) -> bool:
-        """Whether some source is there for ``arch``."""
-        return any(has == arch for has, _ in self._files)
-
-    def missing(self, arch: str) -> list[str]:
-        """The lists of ``arch`` that were not yet fetched."""
-        return [path for has, path in self._files if has == arch and not _fetched(path)]
-
-    def there(self, arch: str) -> bool:
-        """Whether at least one list of ``arch`` was fetched."""
-        return any(has == arch and _fetched(path) for has, path in self._files)
-
-
-def _fetched(path: str) -> bool:
-    # apt may keep lists compressed (apt.conf(5), Acquire::GzipIndexes).
-    return any(os.path.exists(path + suffix) for suffix in ("", ".lz4", ".gz", ".xz", ".zst"))
+def has_lists(arch: str, ask: Ask) -> bool:
+    """Whether the package lists of ``arch`` were fetched from some source, deb822 or one-line: apt shows just those."""
+    shown = ask(["apt-get", "indextargets", "--format", "$(ARCHITECTURE)", "Created-By: Packages"])
+    return arch in shown.split()
