@@ -19,8 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-import zstandard
-
 from xxpy.build.descriptor import Descriptor
 from xxpy.build.store import BlobWriter, Store
 from xxpy.errors import StoreError
@@ -194,7 +192,7 @@ def apply_layer(blob: Path, media_type: str, directory: Path, *, diff_id: str, m
                     _unpack(tar, entry, os.fspath(directory), times)
             while buffered.read(1 << 20):
                 pass
-        except (tarfile.TarError, zlib.error, zstandard.ZstdError, EOFError, gzip.BadGzipFile, ValueError) as error:
+        except (tarfile.TarError, zlib.error, _ZstdFailed, EOFError, gzip.BadGzipFile, ValueError) as error:
             raise _bad(str(error)) from error
     found = "sha256:" + stream.hash.hexdigest()
     if found != diff_id:
@@ -208,11 +206,36 @@ def apply_layer(blob: Path, media_type: str, directory: Path, *, diff_id: str, m
             os.utime(path, (mtime, mtime), follow_symlinks=False)
 
 
+class _ZstdFailed(Exception):
+    """zstandard's own error, which can only be named once that library is imported."""
+
+
+class _Zstd(io.RawIOBase):
+    """A zstd stream. The library is imported with the first layer that needs it: few do."""
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        import zstandard
+
+        self._error: type[Exception] = zstandard.ZstdError
+        self._reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(raw, read_across_frames=True)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            data = self._reader.read(len(buffer))
+        except self._error as error:
+            raise _ZstdFailed(str(error)) from error
+        buffer[: len(data)] = data
+        return len(data)
+
+
 def _unpacked(raw: IO[bytes], media_type: str) -> IO[bytes]:
     if media_type.endswith(("+gzip", ".gzip")):
         return cast(IO[bytes], gzip.GzipFile(fileobj=raw))
     if media_type.endswith("+zstd"):
-        return cast(IO[bytes], zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(raw))
+        return cast(IO[bytes], _Zstd(raw))
     return raw
 
 

@@ -1,0 +1,47 @@
+"""A store with base images, made once for all tests of whole builds."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import lacking
+from support import BOTH, Xx
+
+from xxpy.build.probes import all_probes, works
+
+
+@pytest.fixture(scope="session")
+def bases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A store that has busybox for amd64 and arm64."""
+    store = tmp_path_factory.mktemp("store")
+    probes = all_probes(store, ["aarch64"])
+    if not works(probes):
+        lacking("; ".join(f"{probe.name}: {probe.found}" for probe in probes if probe.remedy))
+    done = Xx(store, store.parent).run("base", "busybox", "--platform", BOTH)
+    if done.code:
+        lacking(f"no busybox from the distribution's archive: {done.err}")
+    yield store
+    shutil.rmtree(store, ignore_errors=True)
+
+
+@pytest.fixture
+def xx(bases: Path, tmp_path: Path) -> Xx:
+    """`xx` in an empty folder, on the shared store."""
+    folder = tmp_path / "context"
+    folder.mkdir()
+    return Xx(bases, folder)
+
+
+@pytest.fixture
+def fresh(bases: Path, tmp_path: Path) -> Iterator[Xx]:
+    """`xx` on a store of its own that has the images and no cache records but those of the images' layers."""
+    store = tmp_path / "store"
+    shutil.copytree(bases, store, symlinks=True)
+    folder = tmp_path / "context"
+    folder.mkdir(exist_ok=True)
+    shutil.rmtree(store / "records")
+    shutil.rmtree(store / "snapshots")
+    yield Xx(store, folder)

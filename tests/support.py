@@ -1,0 +1,77 @@
+"""Running `xx` as users do, in a process of its own, for the tests of whole builds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+BOTH = "linux/amd64,linux/arm64"
+START = "from xxpy.cli.xx import main; main(prog_name='xx')"
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished `xx`."""
+
+    code: int
+    out: str
+    err: str
+
+    def __str__(self) -> str:
+        return f"exit code {self.code}\n{self.out}\n{self.err}"
+
+
+class Xx:
+    """`xx` with a store and a folder of its own."""
+
+    def __init__(self, store: Path, folder: Path) -> None:
+        self.store = store
+        self.folder = folder
+
+    def argv(self, *args: str) -> list[str]:
+        return [sys.executable, "-c", START, *args]
+
+    def environment(self, env: Mapping[str, str] | None = None) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("XX_", "SOURCE_DATE"))}
+        return {**kept, "PYTHONPATH": str(ROOT), "XX_STORE": str(self.store), **(env or {})}
+
+    def run(self, *args: str, env: Mapping[str, str] | None = None, before: Sequence[str] = ()) -> Done:
+        done = subprocess.run(
+            [*before, *self.argv(*args)],
+            cwd=self.folder,
+            env=self.environment(env),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=600,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def start(self, *args: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            self.argv(*args),
+            cwd=self.folder,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def dockerfile(self, text: str, name: str = "Dockerfile") -> Path:
+        path = self.folder / name
+        path.write_text(text)
+        return path
+
+    def build(self, text: str, *args: str, env: Mapping[str, str] | None = None) -> Done:
+        """Write ``text`` as the Dockerfile and build it."""
+        self.dockerfile(text)
+        return self.run("build", "--progress", "plain", *args, ".", env=env)
