@@ -36,12 +36,10 @@ def xx(bases: Path, tmp_path: Path) -> Xx:
 
 
 @pytest.fixture
-def fresh(bases: Path, tmp_path: Path) -> Iterator[Xx]:
-    """`xx` on a store of its own that has the images and no cache records but those of the images' layers."""
+def fresh(bases: Path, tmp_path: Path) -> Xx:
+    """`xx` on a store of its own that has the base images and nothing else."""
     store = tmp_path / "store"
-    shutil.copytree(bases, store, symlinks=True)
-    folder = tmp_path / "context"
-    folder.mkdir(exist_ok=True)
-    shutil.rmtree(store / "records")
-    shutil.rmtree(store / "snapshots")
-    yield Xx(store, folder)
+    shutil.copytree(bases, store, ignore=shutil.ignore_patterns("records", "snapshots", "locks", "tmp"))
+    folder = tmp_path / "fresh-context"
+    folder.mkdir()
+    return Xx(store, folder)

@@ -23,7 +23,7 @@ from xxpy.build.events import Event, Exporting, Listener
 from xxpy.build.export import Output, check_dest, export_oci, parse_output
 from xxpy.build.hostca import parse_host_ca
 from xxpy.build.keys import compute_keys
-from xxpy.build.names import normalize_name
+from xxpy.build.names import normalize_name, short_name
 from xxpy.build.outcome import Outcome
 from xxpy.build.plan import Plan, make_plan
 from xxpy.build.progress import MODES, make_listener
@@ -241,8 +241,8 @@ def _finish(options: Options, plan: Plan, outcome: Outcome) -> None:
             click.echo(outcome.index)
     elif options.progress != "rawjson":
         print_report(plan, outcome, sys.stderr)
-        for tag in options.tags:
-            click.echo(f"{tag}  {outcome.index}", err=True)
+        names = ", ".join(short_name(tag) for tag in options.tags)
+        click.echo(f"{names or 'untagged'}  {outcome.index}", err=True)
 
 
 def _metadata(options: Options, plan: Plan, outcome: Outcome) -> dict[str, object]:
