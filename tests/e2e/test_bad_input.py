@@ -96,7 +96,7 @@ def test_a_failing_run_tells_all_of_it(xx: Xx) -> None:
 
 
 def test_a_killed_run_names_the_signal(xx: Xx) -> None:
-    assert "SIGKILL" in error_of(xx.build("FROM busybox\nRUN kill -9 $$\n"))
+    assert "SIGKILL" in error_of(xx.build("FROM busybox\nRUN sh -c 'kill -9 $$' || exit $?\n"))
 
 
 def test_a_foreign_binary_in_a_native_stage_is_explained(xx: Xx) -> None:

@@ -29,7 +29,7 @@ from xxpy.build.plan import Plan, make_plan
 from xxpy.build.progress import MODES, make_listener
 from xxpy.build.report import plan_as_json, print_plan, print_report, report_as_json
 from xxpy.build.store import INDEX_TYPE, Store
-from xxpy.cli.shared import default_store, told
+from xxpy.cli.shared import default_store, optional_output, told
 from xxpy.errors import DockerfileError, SourceError, UsageError
 from xxpy.platforms import Platform, parse_list
 
@@ -240,9 +240,10 @@ def _finish(options: Options, plan: Plan, outcome: Outcome) -> None:
         if not any(output.dest == "-" for output in options.outputs):
             click.echo(outcome.index)
     elif options.progress != "rawjson":
-        print_report(plan, outcome, sys.stderr)
         names = ", ".join(short_name(tag) for tag in options.tags)
-        click.echo(f"{names or 'untagged'}  {outcome.index}", err=True)
+        with optional_output():
+            print_report(plan, outcome, sys.stderr)
+            sys.stderr.write(f"{names or 'untagged'}  {outcome.index}\n")
 
 
 def _metadata(options: Options, plan: Plan, outcome: Outcome) -> dict[str, object]:

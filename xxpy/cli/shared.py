@@ -40,6 +40,17 @@ def told() -> Iterator[None]:
         raise SystemExit(141) from None
 
 
+@contextmanager
+def optional_output() -> Iterator[None]:
+    """What the block prints to stderr is not worth a failure: its reader may be gone (``2>&1 | head``)."""
+    try:
+        yield
+        sys.stderr.flush()
+    except (BrokenPipeError, ValueError):
+        # What is still buffered must not fail again when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
 def print_error(error: XxError) -> None:
     """The error on stderr; of a failed RUN the last lines it printed come before."""
     lines = []

@@ -14,7 +14,7 @@ from xxpy.build.dockerfile.instructions import Dockerfile, Instruction, Stage
 from xxpy.build.dockerfile.scope import Scope, global_scope, platform_variables
 from xxpy.build.dockerfile.stage import Made, StageMaker, refused
 from xxpy.build.graph import SCRATCH, Digest, Graph, Label, Result, SourceOp, Vertex
-from xxpy.errors import DockerfileError, SourceError, XxError
+from xxpy.errors import DockerfileError, SourceError
 from xxpy.platforms import Platform
 
 _FROM_REMEDY = "FROM takes a stage above it, scratch, or an image"
@@ -132,22 +132,19 @@ class _Target:
     def _from_image(self, name: str, stage: Stage, made: Made) -> None:
         later = find_named(self._file.stages[stage.index :], name)
         try:
-            image = self._images.base(name, made.platform)
+            with self._globals.placed(stage.source):
+                image = self._images.base(name, made.platform)
         except SourceError as error:
             if later is not None and error.reason == "image-missing":
                 raise self._later(name, later, stage.source) from None
-            error.place = error.place or self._place(stage.source)
             raise
         made.start_from(image.config)
         made.root = self._add_image(image.name, image.manifest, made.platform, stage.source, stage_label(stage))
 
     def image(self, name: str, platform: Platform, at: Instruction, stage: str) -> Digest:
         """The root of an image that a COPY names."""
-        try:
+        with self._globals.placed(at):
             image = self._images.base(name, platform)
-        except XxError as error:
-            error.place = error.place or self._place(at)
-            raise
         return self._add_image(image.name, image.manifest, platform, at, stage)
 
     def _add_image(self, name: str, manifest: Digest, platform: Platform, at: Instruction, stage: str) -> Digest:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from xxpy.build.dockerfile.expand import expand_word, expand_words
 from xxpy.build.dockerfile.instructions import Instruction
-from xxpy.errors import XxError
+from xxpy.errors import DockerfileError, UsageError, XxError
 from xxpy.platforms import Platform
 
 PROXIES = frozenset(
@@ -83,7 +83,10 @@ class Scope:
 
 
 class _Placed:
-    """Adds the place to an error that has none, once, where it is known."""
+    """Adds the place to an error that has none, once, where it is known.
+
+    What would be a wrong command line (a platform, an image's name) is a wrong Dockerfile here.
+    """
 
     def __init__(self, place: str) -> None:
         self._place = place
@@ -92,6 +95,10 @@ class _Placed:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, UsageError):
+            raise DockerfileError(
+                error.message, remedy=error.remedy, reason=error.reason, place=error.place or self._place
+            ) from None
         if isinstance(error, XxError) and not error.place:
             error.place = self._place
 

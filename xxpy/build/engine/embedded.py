@@ -15,7 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from xxpy.build.disk import storing
-from xxpy.build.engine import Job
+from xxpy.build.engine import Job, syscalls
 from xxpy.build.engine.cache import Cache, Record, Syncer
 from xxpy.build.engine.emulation import emulators_for, register
 from xxpy.build.engine.execute import Executor
@@ -35,6 +35,8 @@ from xxpy.build.tools import find_runtime
 from xxpy.errors import HostError, SourceError, XxError
 
 _WORK = "work-"
+BINFMT = "binfmt"
+"""The folder in a build's own that its binfmt_misc instance is mounted at."""
 
 
 class Embedded:
@@ -142,7 +144,7 @@ class _Solver:
         self._executor = Executor(runtime, self._work / "exec", self._job.host_ca, self._job.dockerfile)
         self._executor.prepare()
         if any(step.how is How.EMULATED for step in needed.values()):
-            at = self._work / "binfmt"
+            at = self._work / BINFMT
             at.mkdir()
             register(emulators_for(self._job.plan.emulated), at)
 
@@ -224,15 +226,15 @@ class _Solver:
         return self._chains[digest] if digest else ()
 
     def _change(self, vertex: Vertex, made: Draft) -> str:
-        if isinstance(vertex.op, ExecOp):
-            return self._executor.run(vertex, made, lambda data: self._tell(StepOutput(vertex.digest, data)))
-        assert isinstance(vertex.op, FileOp)
-        with contextlib.ExitStack() as stack:
-            try:
+        try:
+            if isinstance(vertex.op, ExecOp):
+                return self._executor.run(vertex, made, lambda data: self._tell(StepOutput(vertex.digest, data)))
+            assert isinstance(vertex.op, FileOp)
+            with contextlib.ExitStack() as stack:
                 apply(vertex.op.actions, made.merged, lambda index: self._origin(vertex, index, stack))
-            except SourceError as error:
-                error.place = error.place or f"{self._job.dockerfile}:{vertex.label.line}"
-                raise
+        except SourceError as error:
+            error.place = error.place or f"{self._job.dockerfile}:{vertex.label.line}"
+            raise
         return ""
 
     def _origin(self, vertex: Vertex, index: int, stack: contextlib.ExitStack) -> Origin:
@@ -261,5 +263,7 @@ def work_folder(store: Store) -> Iterator[Path]:
             yield folder
         finally:
             with contextlib.suppress(OSError):
-                os.unlink(store.locks / name)
+                syscalls.umount(str(folder / BINFMT), syscalls.MNT_DETACH)
             remove_tree(folder)
+            with contextlib.suppress(OSError):
+                os.unlink(store.locks / name)

@@ -21,13 +21,16 @@ from xxpy.build.graph import ExecOp, MkdirAction, Vertex
 from xxpy.build.hostca import TARGET, HostCa
 from xxpy.build.naming import one_line
 from xxpy.build.tools import Runtime
-from xxpy.errors import StepError
+from xxpy.errors import StepError, XxError
+from xxpy.platforms import elf_machine
+from xxpy.verify.elf import read_elf
 
 TAIL = 4096
 """Bytes of a step's output that are kept with its cache record."""
 
 _HOSTS = "127.0.0.1 localhost buildkitsandbox\n::1 localhost ip6-localhost ip6-loopback\n"
 _LAST_LINES = 20
+_MOST_WORDS = 200
 _FEW_BYTES = 16 << 20
 
 
@@ -77,7 +80,7 @@ class Executor:
             argv = [self.runtime.path, "--root", str(self.work / "run"), "run", "--bundle", str(bundle), name]
             code = process.stream(argv, output, env={**process.minimal_environment(), "XDG_RUNTIME_DIR": "/nowhere"})
         if code != 0:
-            raise self._failed(vertex, code, output)
+            raise self._failed(vertex, code, output, made)
         return output.text()
 
     def _binds(self) -> list[BindMount]:
@@ -86,17 +89,17 @@ class Executor:
             binds.append(BindMount(str(self._ca), TARGET))
         return binds
 
-    def _failed(self, vertex: Vertex, code: int, output: _Tail) -> StepError:
+    def _failed(self, vertex: Vertex, code: int, output: _Tail, made: Draft) -> StepError:
         words = process.worded(code)
         remedy, reason = "the lines above are the last it printed; run it alone in that stage to see more", "run-failed"
         space = os.statvfs(self.work)
         if space.f_bavail * space.f_frsize < _FEW_BYTES:
             remedy = f"the disk of the store is full: free space on it (df -h {self.work.parent.parent})"
             reason = "disk-full"
-        elif b"xec format error" in bytes(output.kept):
+        elif program := _foreign_program(vertex, made, output.last_lines()):
             remedy = (
-                "a program of another architecture was started in a stage on "
-                f"{vertex.platform}: see FROM --platform and COPY --from, and check it with xx-verify"
+                f"{program} is a program of another architecture than {vertex.platform}: "
+                "see FROM --platform and what COPY --from takes it from, and check it there with xx-verify"
             )
             reason = "exec-format"
         line = vertex.label.line
@@ -107,6 +110,26 @@ class Executor:
             place=f"{self.dockerfile}:{line}" if line else self.dockerfile,
             output=tuple(output.last_lines()),
         )
+
+
+def _foreign_program(vertex: Vertex, made: Draft, lines: list[str]) -> str:
+    """A program among the words of ``lines`` that is built for another architecture than the step runs on; else empty.
+
+    Shells word it differently when the kernel refuses a program (``Exec format error``, or busybox, which reads it as a
+    script and complains of its syntax); all name the file.
+    """
+    assert isinstance(vertex.op, ExecOp) and vertex.platform is not None
+    words = [word.strip(":'\"()`,") for line in reversed(lines) for word in line.split()]
+    for word in dict.fromkeys(words[:_MOST_WORDS]):
+        if "/" not in word:
+            continue
+        try:
+            program = read_elf(inside(made.merged, os.path.join(vertex.op.cwd, word)))
+        except (XxError, OSError, ValueError):
+            continue
+        if program.machine != elf_machine(vertex.platform):
+            return word
+    return ""
 
 
 class _Tail:
