@@ -225,5 +225,8 @@ def _draw(stream: TextIO, title: str, header: Sequence[str], rows: Iterable[Sequ
     if not console.is_terminal:
         console.width = _ENDLESS
         console.width = max(console.measure(table).maximum, len(title))
-    console.print(table)
-    console.print()
+    # Captured, because rich ends the process when the stream's reader is gone.
+    with console.capture() as drawn:
+        console.print(table)
+        console.print()
+    stream.write(drawn.get())

@@ -1,0 +1,102 @@
+"""Cross-building C with the xx commands in a Debian stage: the way the demo goes, on a small program."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import lacking
+from support import BOTH, ROOT, Xx
+
+HELLO = """\
+#include <stdio.h>
+#include <sys/utsname.h>
+int main(void) { struct utsname u; uname(&u); printf("hello from %s\\n", u.machine); return 0; }
+"""
+HELLO_CXX = """\
+#include <iostream>
+int main() { std::cout << "hello from C++" << std::endl; }
+"""
+TOOLS = "RUN apt-get update -q && apt-get install -q -y --no-install-recommends clang lld\n"
+
+
+@pytest.fixture(scope="module")
+def debian(bases: Path) -> Path:
+    """The shared store with debian:trixie for this machine, and the xx image."""
+    xx = Xx(bases, ROOT)
+    for args in (("base", "debian:trixie"), ("build", "-t", "xx", "-f", "images/xx/Dockerfile", ".")):
+        done = xx.run(*args)
+        if done.code == 4:
+            lacking(f"no Debian from its archive: {done.err}")
+        assert done.code == 0, done
+    return bases
+
+
+def test_c_for_both_platforms_static_and_dynamic(debian: Path, xx: Xx) -> None:
+    (xx.folder / "hello.c").write_text(HELLO)
+    done = xx.build(
+        "FROM --platform=$BUILDPLATFORM xx AS xx\nFROM --platform=$BUILDPLATFORM debian:trixie AS build\n" + TOOLS
+        + "COPY --from=xx / /\nARG TARGETPLATFORM\n"
+        "RUN xx-apt-get install -q -y --no-install-recommends xx-c-essentials zlib1g-dev tzdata\n"
+        "COPY hello.c /\nRUN xx-clang -static -o /hello /hello.c && xx-verify --static /hello\n"
+        "RUN xx-cc -o /dynamic /hello.c -lz && xx-verify /dynamic && ! xx-verify --static /dynamic\n"
+        "RUN xx-clang --setup-target-triple && $(xx-info)-clang -c -Werror -o /o /hello.c && xx-verify /o\n"
+        "RUN dpkg-query -W -f '${Package}:${Architecture}\\n' zlib1g-dev libc6-dev tzdata\n"
+        "FROM busybox\nCOPY --from=build /hello /hello\nRUN /hello\n",
+        "--platform", BOTH,
+    )  # fmt: skip
+    assert done.code == 0, done
+    assert " hello from x86_64\n" in done.err and " hello from aarch64\n" in done.err
+    for package in ("zlib1g-dev:arm64", "libc6-dev:arm64", "zlib1g-dev:amd64", "tzdata:all"):
+        assert f" {package}\n" in done.err, package
+
+
+def test_cxx(debian: Path, xx: Xx) -> None:
+    (xx.folder / "hello.cc").write_text(HELLO_CXX)
+    done = xx.build(
+        "FROM --platform=$BUILDPLATFORM xx AS xx\nFROM --platform=$BUILDPLATFORM debian:trixie AS build\n" + TOOLS
+        + "COPY --from=xx / /\nARG TARGETPLATFORM\n"
+        "RUN xx-apt install -y --no-install-recommends xx-cxx-essentials\n"
+        "COPY hello.cc /\nRUN xx-clang++ -static -o /hello /hello.cc && xx-verify --static /hello\n"
+        "FROM busybox\nCOPY --from=build /hello /hello\nRUN /hello\n",
+        "--platform", "linux/arm64",
+    )  # fmt: skip
+    assert done.code == 0, done
+    assert " hello from C++\n" in done.err
+
+
+def test_deb822_sources_and_lists_that_were_removed(debian: Path, xx: Xx) -> None:
+    done = xx.build(
+        "FROM --platform=$BUILDPLATFORM xx AS xx\nFROM --platform=$BUILDPLATFORM debian:trixie\nCOPY --from=xx / /\n"
+        "RUN <<EOF\nset -e\n. /etc/os-release\n"
+        "uri=$(sed -n '1s/^deb \\([^ ]*\\) .*/\\1/p' /etc/apt/sources.list)\n"
+        "printf 'Types: deb\\nURIs: %s\\nSuites: %s\\nComponents: main\\nSigned-By: %s\\n' $uri $VERSION_CODENAME"
+        " /usr/share/keyrings/debian-archive-keyring.gpg >/etc/apt/sources.list.d/debian.sources\n"
+        "rm -rf /etc/apt/sources.list /var/lib/apt/lists/*\nEOF\n"
+        "ARG TARGETPLATFORM\nRUN xx-apt-get install -q -y --no-install-recommends xx-c-essentials\n"
+        "RUN xx-apt-get install -q -y no-such-package; echo status $?\n"
+        "RUN TARGETPLATFORM=darwin/arm64 xx-apt-get install -y xx-c-essentials; echo other $?\n"
+        "RUN TARGETPLATFORM=linux/s390x xx-apt-get --version | head -n1\n",
+        "--platform", "linux/arm64",
+    )  # fmt: skip
+    assert done.code == 0, done
+    assert " status 100\n" in done.err and " other 0\n" in done.err
+
+
+def test_the_xx_commands_run_in_a_stage_without_python_or_glibc(debian: Path, xx: Xx) -> None:
+    done = xx.build(
+        "FROM --platform=$BUILDPLATFORM xx AS xx\nFROM --platform=$BUILDPLATFORM busybox\nCOPY --from=xx / /\n"
+        "ARG TARGETPLATFORM\nRUN xx-info; xx-info march; xx-verify /bin/busybox || echo refused; xx-info --help | wc -l\n",
+        "--platform", "linux/arm64",
+    )  # fmt: skip
+    assert done.code == 0, done
+    assert " aarch64\n" in done.err and " refused\n" in done.err
+
+
+def test_the_example_builds_the_same_twice(debian: Path, xx: Xx) -> None:
+    """The demo's own Dockerfile, for one foreign platform whose final stage is not started: planned as the demo is."""
+    shutil.copy(ROOT / "examples/zstd/Dockerfile", xx.folder / "Dockerfile")
+    done = xx.run("build", "--platform", "linux/amd64", "--print", "plan", ".")
+    assert done.code == 0, done
+    assert "emulated" not in done.out
