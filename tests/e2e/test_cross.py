@@ -87,7 +87,7 @@ def test_deb822_sources_and_lists_that_were_removed(debian: Path, xx: Xx) -> Non
 def test_the_xx_commands_run_in_a_stage_without_python_or_glibc(debian: Path, xx: Xx) -> None:
     done = xx.build(
         "FROM --platform=$BUILDPLATFORM xx AS xx\nFROM --platform=$BUILDPLATFORM busybox\nCOPY --from=xx / /\n"
-        "ARG TARGETPLATFORM\nRUN xx-info; xx-info march; xx-verify /bin/busybox || echo refused; xx-info --help | wc -l\n",
+        "ARG TARGETPLATFORM\nRUN xx-info; xx-info march; xx-verify /bin/busybox || echo refused\n",
         "--platform", "linux/arm64",
     )  # fmt: skip
     assert done.code == 0, done
