@@ -199,6 +199,7 @@ def test_a_stopped_build_leaves_nothing(fresh: Xx, number: signal.Signals) -> No
             time.sleep(0.05)
     assert processes_with(f"sleep {marker}") == []
     assert Path("/proc/self/mounts").read_text() == mounts
+    assert [path for path in Path("/sys/fs/cgroup").glob("**/xx-*")] == []
     # The next build takes what had finished, and clears away what had not.
     fresh.dockerfile("FROM busybox\nRUN echo first\nRUN echo next\n")
     done = fresh.run("build", "--progress", "plain", "--platform", BOTH, ".")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from xxpy.build.engine import process
+from xxpy.build.engine import process, syscalls
 from xxpy.build.engine.files import apply, tree_origin
 from xxpy.build.engine.rooted import inside
 from xxpy.build.engine.snapshots import Draft
@@ -44,7 +44,9 @@ class Executor:
     dockerfile: str
 
     def prepare(self) -> None:
-        """Write the files that steps are shown. Raises SourceError, OSError."""
+        """Write the files that steps are shown, and set up this process for them. Raises SourceError, OSError."""
+        syscalls.adopt_orphans()
+        forbid_cgroups()
         for folder in (self.work, self._ca, self.work / "run"):
             folder.mkdir(exist_ok=True)
         (self.work / "hosts").write_text(_HOSTS)
@@ -77,11 +79,31 @@ class Executor:
             spec = runtime_spec(op, str(made.merged), user, binds, extra)
             (bundle / "config.json").write_text(json.dumps(spec))
             name = f"xx-{secrets.token_hex(6)}"
-            argv = [self.runtime.path, "--root", str(self.work / "run"), "run", "--bundle", str(bundle), name]
-            code = process.stream(argv, output, env={**process.minimal_environment(), "XDG_RUNTIME_DIR": "/nowhere"})
+            code = self._start(bundle, name, output)
         if code != 0:
             raise self._failed(vertex, code, output, made)
         return output.text()
+
+    def _start(self, bundle: Path, name: str, output: Callable[[bytes], None]) -> int:
+        """Run the container of ``bundle`` to its end; its exit code.
+
+        In the foreground runc copies stdout and stderr through pipes of its own, and what a compiler says would come out
+        of order. Detached, the step writes to our one pipe itself; it becomes this process's child (`adopt_orphans`).
+        """
+        pid_file = bundle / "pid"
+        # runc does without cgroups when it may not make them (`forbid_cgroups`), crun when it is told to.
+        flags = ["--cgroup-manager=disabled"] if self.runtime.name == "crun" else []
+        argv = [
+            self.runtime.path, "--root", str(self.work / "run"), *flags,
+            "run", "--detach", "--pid-file", str(pid_file), "--bundle", str(bundle), name,
+        ]  # fmt: skip
+        env = {**process.minimal_environment(), "XDG_RUNTIME_DIR": "/nowhere"}
+        code = process.stream(argv, output, env=env)
+        if code == 0:
+            _, status = os.waitpid(int(pid_file.read_text()), 0)
+            code = os.waitstatus_to_exitcode(status)
+            code = code if code >= 0 else 128 - code
+        return code
 
     def _binds(self) -> list[BindMount]:
         binds = [BindMount(str(self.work / name), f"/etc/{name}") for name in ("hosts", "resolv.conf")]
@@ -110,6 +132,34 @@ class Executor:
             place=f"{self.dockerfile}:{line}" if line else self.dockerfile,
             output=tuple(output.last_lines()),
         )
+
+
+def forbid_cgroups(mountinfo: Path = Path("/proc/self/mountinfo")) -> None:
+    """Make the cgroup hierarchies read-only in this mount namespace.
+
+    A runtime that root started would make a cgroup for each step on the host, and one that is killed would leave it.
+    Where they are read-only it does without, as it does for other users.
+    """
+    for line in mountinfo.read_text().splitlines():
+        fields = line.split()
+        kind = fields[fields.index("-") + 1]
+        if kind in ("cgroup", "cgroup2"):
+            options = fields[5].split(",")
+            flags = sum(flag for name, flag in _MOUNT_FLAGS.items() if name in options)
+            with contextlib.suppress(OSError):
+                syscalls.mount(
+                    "none", fields[4], flags=syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY | flags
+                )
+
+
+# A mount of another user namespace keeps these flags (mount_namespaces(7), "locked" mounts).
+_MOUNT_FLAGS = {
+    "nosuid": syscalls.MS_NOSUID,
+    "nodev": syscalls.MS_NODEV,
+    "noexec": syscalls.MS_NOEXEC,
+    "noatime": syscalls.MS_NOATIME,
+    "relatime": syscalls.MS_RELATIME,
+}
 
 
 def _foreign_program(vertex: Vertex, made: Draft, lines: list[str]) -> str:
