@@ -31,7 +31,7 @@ from xxpy.build.keys import LOCAL
 from xxpy.build.outcome import ImageOutcome, Outcome, StepOutcome
 from xxpy.build.plan import How
 from xxpy.build.store import Store
-from xxpy.build.tools import find_runtime
+from xxpy.build.tools import cgroup_v1, crun_refuses, find_runtime
 from xxpy.errors import HostError, SourceError, XxError
 
 _WORK = "work-"
@@ -77,12 +77,23 @@ class Embedded:
         running = [step for digest, step in job.plan.steps.items() if digest not in records]
         if any(step.how is How.EMULATED for step in running):
             emulators_for(job.plan.emulated)
-        if any(isinstance(step.vertex.op, ExecOp) for step in running) and find_runtime() is None:
-            raise HostError(
-                "no OCI runtime is installed; RUN needs crun or runc",
-                remedy=f"{'' if os.geteuid() == 0 else 'sudo '}apt-get install -y crun (or runc)",
-                reason="runtime-missing",
-            )
+        if any(isinstance(step.vertex.op, ExecOp) for step in running):
+            _require_runtime()
+
+
+def _require_runtime() -> None:
+    runtime = find_runtime()
+    install = f"{'' if os.geteuid() == 0 else 'sudo '}apt-get install -y"
+    if runtime is None:
+        raise HostError(
+            "no OCI runtime is installed; RUN needs crun or runc",
+            remedy=f"{install} {'runc' if cgroup_v1() else 'crun'}",
+            reason="runtime-missing",
+        )
+    if runtime.name == "crun" and crun_refuses():
+        raise HostError(
+            f"{runtime.path} refuses this machine's hybrid cgroups", remedy=f"{install} runc", reason="runtime-missing"
+        )
 
 
 def _cached(records: Mapping[Digest, Record]) -> dict[Digest, StepOutcome]:

@@ -87,8 +87,8 @@ class Executor:
     def _start(self, bundle: Path, name: str, output: Callable[[bytes], None]) -> int:
         """Run the container of ``bundle`` to its end; its exit code.
 
-        In the foreground runc copies stdout and stderr through pipes of its own, and what a compiler says would come out
-        of order. Detached, the step writes to our one pipe itself; it becomes this process's child (`adopt_orphans`).
+        In the foreground runc copies stdout and stderr through pipes of its own, and what a compiler says would come
+        out of order. Detached, the step writes to our one pipe itself and becomes our child (`adopt_orphans`).
         """
         pid_file = bundle / "pid"
         # runc does without cgroups when it may not make them (`forbid_cgroups`), crun when it is told to.
