@@ -3,7 +3,7 @@
     make bench                   what is below, each once
     benchmarks/run.py --plain    also the example written without cross-compilation (minutes: all of it is emulated)
 
-BuildKit is measured where `docker buildx` answers (DOCKER_HOST is heeded). Both get the same base images, which are made
+BuildKit is measured where `docker buildx` answers (DOCKER_HOST is heeded). Both get the same base images, made
 first. Nothing is downloaded from a registry. Times are wall seconds of the whole command; ratios count, not seconds.
 """
 
