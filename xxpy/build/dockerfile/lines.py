@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from xxpy.build.dockerfile.instructions import Directives, Heredoc, Range
+from xxpy.build.dockerfile.words import split_words, unquoted
 from xxpy.errors import DockerfileError
 
 _DIRECTIVE = re.compile(r"#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*")
-_OPENING = re.compile(r"([0-9]*)<<(-?)([^<\s]+)")
-_HEREDOC_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OPENING = re.compile(r"([0-9]*)<<(-?)([^<]*)")
 _TAKES_HEREDOC = frozenset({"ADD", "COPY", "RUN"})
 
 
@@ -40,7 +40,9 @@ def read_directives(text: str) -> Directives:
 def logical_lines(text: str, escape: str, path: str) -> Iterator[Logical]:
     """Every instruction of ``text``. Raises DockerfileError (``unterminated-heredoc``)."""
     lines = text.split("\n")
-    continued = re.compile(re.escape(escape) + r"[ \t]*$")
+    # An escape character that is itself escaped continues nothing.
+    mark = re.escape(escape)
+    continued = re.compile(rf"(?<!{mark}){mark}[ \t]*$")
     index = 0
     while index < len(lines):
         first = lines[index].strip()
@@ -62,23 +64,24 @@ def logical_lines(text: str, escape: str, path: str) -> Iterator[Logical]:
             parts.append(line[: match.start()] if match else line)
             if match is None:
                 break
+        else:
+            # Continued to the end of the file, which only comments and empty lines fill.
+            end = len(lines) - (lines[-1] == "")
         joined = "".join(parts).rstrip()
-        heredocs, index = _heredocs(joined, lines, index, path, start)
+        after = index
+        heredocs, index = _heredocs(joined, escape, lines, index, f"{path}:{start}")
         end = index if heredocs else end
-        body = "".join(f"\n{each.content}{each.name}" for each in heredocs)
+        body = "".join(f"\n{line}" for line in lines[after:index])
         yield Logical(joined, joined + body, Range(start, end), heredocs)
 
 
-def _heredocs(line: str, lines: list[str], index: int, path: str, start: int) -> tuple[tuple[Heredoc, ...], int]:
-    name, _, rest = line.partition(" ")
-    if name.upper() not in _TAKES_HEREDOC or "<<" not in rest:
+def _heredocs(line: str, escape: str, lines: list[str], index: int, place: str) -> tuple[tuple[Heredoc, ...], int]:
+    name, *rest = line.split(None, 1)
+    if name.upper() not in _TAKES_HEREDOC or not rest or "<<" not in rest[0]:
         return (), index
     found = []
-    for fd, dash, word in _openings(rest):
-        quoted = word[0] in "'\"" and word[-1] == word[0] and len(word) > 2
-        delimiter = word[1:-1] if quoted else word
-        if not _HEREDOC_NAME.fullmatch(delimiter):
-            continue
+    for fd, dash, word in _openings(rest[0], escape):
+        delimiter = unquoted(word, escape)
         content = []
         while True:
             if index >= len(lines):
@@ -86,32 +89,23 @@ def _heredocs(line: str, lines: list[str], index: int, path: str, start: int) ->
                     f"the here-document {delimiter} has no end",
                     remedy=f"write {delimiter} on a line of its own after it",
                     reason="unterminated-heredoc",
-                    place=f"{path}:{start}",
+                    place=place,
                 )
             text = lines[index].lstrip("\t") if dash else lines[index]
             index += 1
             if text == delimiter:
                 break
             content.append(text + "\n")
-        found.append(Heredoc(delimiter, "".join(content), not quoted, bool(dash), int(fd or 0)))
+        found.append(Heredoc(delimiter, "".join(content), word == delimiter, bool(dash), int(fd or 0)))
     return tuple(found), index
 
 
-def _openings(rest: str) -> Iterator[tuple[str, str, str]]:
-    """The ``<<NAME`` words that stand outside quotes; ``<<<`` is the shell's own here-string."""
-    quote, index = "", 0
-    while index < len(rest):
-        char = rest[index]
-        if quote:
-            quote = "" if char == quote else quote
-        elif char == "\\":
-            index += 1
-        elif rest.startswith("<<<", index):
-            index += 2
-        elif rest.startswith("<<", index) and (match := _OPENING.match(rest, index)):
-            number = re.search(r"(?:^|\s)([0-9]+)$", rest[:index])
-            yield (number.group(1) if number else "", match.group(2), match.group(3))
-            index = match.end() - 1
-        elif char in "'\"":
-            quote = char
-        index += 1
+def _openings(rest: str, escape: str) -> Iterator[tuple[str, str, str]]:
+    """The words that open a here-document: file descriptor, dash, and the delimiter with its quotes.
+
+    Only a word of its own does: ``$((1<<2))`` and the shell's ``<<<`` do not.
+    """
+    for word in split_words(rest, escape):
+        match = _OPENING.fullmatch(word)
+        if match is not None and match[3]:
+            yield match[1], match[2], match[3]

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from xxpy.build.dockerfile.instructions import Directives, Dockerfile, Heredoc, Instruction, Stage
 from xxpy.build.dockerfile.lines import Logical, logical_lines, read_directives
+from xxpy.build.dockerfile.words import first_word, split_words, unquoted
 from xxpy.errors import DockerfileError, UnsupportedError
 
 LONGEST = 1 << 20
@@ -123,54 +124,45 @@ _FORMS = {
 def _take_flags(rest: str, escape: str) -> tuple[tuple[str, ...], str]:
     flags: list[str] = []
     while rest.startswith("--"):
-        word, after = _first_word(rest, escape)
+        word, after = first_word(rest, escape)
         if word == "--":
             return tuple(flags), after
-        flags.append(word)
+        flags.append(unquoted(word, escape))
         rest = after
     return tuple(flags), rest
 
 
-def _first_word(text: str, escape: str) -> tuple[str, str]:
-    """The first word with its quotes, and what follows it."""
-    index, quote = 0, ""
-    while index < len(text):
-        char = text[index]
-        if char == escape and index + 1 < len(text):
-            index += 2
-            continue
-        if quote:
-            quote = "" if char == quote else quote
-        elif char in "'\"":
-            quote = char
-        elif char in " \t":
-            break
-        index += 1
-    return text[:index], text[index:].strip()
-
-
-def split_words(text: str, escape: str) -> list[str]:
-    """Words of ``text`` at spaces outside quotes, quotes kept."""
-    words = []
-    while text:
-        word, text = _first_word(text, escape)
-        words.append(word)
-    return words
-
-
 def _arguments(name: str, rest: str, escape: str, place: str) -> tuple[tuple[str, ...], bool]:
     if name in _JSON and rest.startswith("["):
-        try:
-            value = json.loads(rest)
-        except (ValueError, RecursionError):
-            value = None
-        if isinstance(value, list) and all(isinstance(item, str) for item in value):
-            return tuple(value), True
+        value = _json_array(name, rest, place)
+        if value is not None:
+            return value, True
     if name in _PAIRS:
         return tuple(_pair_words(name, rest, escape, place)), False
     if name in _WORDS:
         return tuple(rest.split()), False
     return ((rest,) if rest else ()), False
+
+
+def _json_array(name: str, rest: str, place: str) -> tuple[str, ...] | None:
+    """The strings of the exec form; None for what is no JSON and so a command for the shell: ``[ -f x ] && y``."""
+    try:
+        value, end = json.JSONDecoder().raw_decode(rest)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        problem = "takes strings only in its exec form"
+    elif rest[end:].strip():
+        # BuildKit takes the array and drops what follows without a word.
+        problem = f"has text after its exec form: {rest[end:].strip()[:40]!r}"
+    else:
+        return tuple(value)
+    raise DockerfileError(
+        f"{name} {problem}",
+        remedy='write ["program", "argument"], or a line for the shell that does not begin with a JSON array',
+        reason="bad-exec-form",
+        place=place,
+    )
 
 
 def _pair_words(name: str, rest: str, escape: str, place: str) -> Iterator[str]:
@@ -180,7 +172,7 @@ def _pair_words(name: str, rest: str, escape: str, place: str) -> Iterator[str]:
         return
     if words and "=" not in words[0]:
         # The older form: one name, and all the rest of the line as its value.
-        key, value = _first_word(rest, escape)
+        key, value = first_word(rest, escape)
         if not value:
             raise _bad_pair(name, key, place)
         yield f"{key}={value}"
