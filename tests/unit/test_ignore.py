@@ -63,4 +63,4 @@ def test_a_comment_is_one_at_the_start_of_a_line_only() -> None:
 
 def test_match_and_wildcards() -> None:
     assert match("*.c", "x.c") and not match("*.c", "a/x.c")
-    assert has_wildcard("a*") and has_wildcard("[a]") and not has_wildcard("a\\b")
+    assert has_wildcard("a*") and has_wildcard("[a]") and not has_wildcard("a.b")

@@ -30,6 +30,11 @@ def words_of(theirs: Any) -> list[str]:
     return value
 
 
+def plain(original: str) -> str:
+    """Without spaces at the end, and without the tabs of a <<- that only ours keeps before the delimiter."""
+    return original.rstrip().replace("\n\t", "\n")
+
+
 def compare(text: str) -> None:
     expected = dockerfile.parse_string(text)
     found = ours(text)
@@ -40,8 +45,7 @@ def compare(text: str) -> None:
         # Of these two theirs takes the instruction inside apart; they are not run yet.
         if mine.name not in ("ONBUILD", "HEALTHCHECK"):
             assert list(mine.args) == words_of(theirs), mine.name
-        # Spaces at the end and the newline that ends a here-document are only in theirs; tabs that <<- drops in ours.
-        assert mine.original.rstrip().replace("\n\t", "\n") == theirs.original.rstrip().replace("\n\t", "\n")
+        assert plain(mine.original) == plain(theirs.original)
         assert (mine.range.start, mine.range.end) == (theirs.start_line, theirs.end_line)
         assert [(each.name, each.content, each.fd) for each in mine.heredocs] == [
             (each.name, each.content, each.file_descriptor) for each in theirs.heredocs

@@ -1,0 +1,186 @@
+"""From a Dockerfile to a graph: scopes, stages, what is shared, what is refused; and the plan made of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from xxpy.build.dockerfile.bases import BaseImage
+from xxpy.build.dockerfile.front import Request, make_graph
+from xxpy.build.dockerfile.parse import parse
+from xxpy.build.graph import CopyAction, ExecOp, FileOp, Graph, ImageConfig, MkdirAction, Result, SourceOp, Vertex
+from xxpy.build.plan import How, make_plan
+from xxpy.errors import DockerfileError, HostError, SourceError, UnsupportedError
+from xxpy.platforms import Platform
+
+AMD64, ARM64, ARMV7 = (Platform.parse(text) for text in ("linux/amd64", "linux/arm64", "linux/arm/v7"))
+
+
+class FakeImages:
+    """Every image but those whose name begins with ``no``."""
+
+    config = ImageConfig(env=("PATH=/bin", "FROM_BASE=yes"), cmd=("sh",), labels=(("base", "1"),))
+
+    def base(self, name: str, platform: Platform) -> BaseImage:
+        if name.startswith("no"):
+            raise SourceError(f"no {name}", reason="image-missing")
+        return BaseImage(f"example.test/{name}", f"sha256:{name}-{platform}", self.config)
+
+
+def graph(text: str, *targets: Platform, **given: object) -> Graph:
+    request = Request(targets or (AMD64,), AMD64, **given)  # type: ignore[arg-type]
+    return make_graph(parse(text, "Dockerfile"), request, FakeImages())
+
+
+def runs(found: Graph) -> list[tuple[str, Vertex]]:
+    return [(vertex.op.args[-1], vertex) for vertex in found if isinstance(vertex.op, ExecOp)]
+
+
+def only(found: Graph) -> Result:
+    assert len(found.results) == 1
+    return found.results[0]
+
+
+def env_of(vertex: Vertex) -> dict[str, str]:
+    assert isinstance(vertex.op, ExecOp)
+    return dict(pair.split("=", 1) for pair in vertex.op.env)
+
+
+def test_a_stage_that_does_not_depend_on_the_target_is_made_once() -> None:
+    text = "FROM --platform=$BUILDPLATFORM a AS b\nRUN shared\nARG TARGETARCH\nRUN own\nFROM a\nCOPY --from=b /x /\nRUN last\n"
+    names = [name for name, _ in runs(graph(text, AMD64, ARM64))]
+    assert sorted(names) == ["last", "last", "own", "own", "shared"]
+
+
+def test_platform_arguments_are_global_and_in_scope_only_where_declared() -> None:
+    text = "FROM --platform=$BUILDPLATFORM a\nRUN before\nARG TARGETPLATFORM\nARG TARGETVARIANT\nRUN after\n"
+    (_, before), (_, after) = runs(graph(text, ARMV7))
+    assert "TARGETPLATFORM" not in env_of(before)
+    assert env_of(after)["TARGETPLATFORM"] == "linux/arm/v7" and env_of(after)["TARGETVARIANT"] == "v7"
+
+
+def test_arguments_and_environment() -> None:
+    text = (
+        "ARG V=1\nARG W=w-$V\nFROM a:$W AS s\nARG V\nARG X=dx\nENV E=$V-$X\nARG E=never\n"
+        "RUN $one\nENV X=env\nRUN two\nFROM a\nRUN three\n"
+    )
+    found = graph(text, build_args={"X": "given"}, target_stage="s")
+    (_, one), (_, two) = runs(found)
+    assert env_of(one)["E"] == "1-given" and env_of(one)["X"] == "given" and env_of(one)["V"] == "1"
+    assert env_of(two)["X"] == "env"
+    sources = [vertex.op.identifier for vertex in found if isinstance(vertex.op, SourceOp)]
+    assert sources == ["docker-image://example.test/a:w-1@sha256:a:w-1-linux/amd64"]
+    # The shell expands RUN, not the builder.
+    assert [name for name, _ in runs(found)][0] == "$one"
+
+
+def test_an_argument_of_one_stage_is_unknown_in_the_next() -> None:
+    (_, vertex), = runs(graph("ARG V=1\nFROM a AS b\nARG V\nFROM b\nRUN x\n"))  # fmt: skip
+    assert "V" not in env_of(vertex)
+
+
+def test_the_config_of_the_image() -> None:
+    config = only(
+        graph(
+            "FROM a AS base\nENV B=1\nLABEL l=base\nFROM base\nENV C=$B\nUSER u\nWORKDIR /w\nWORKDIR x\n"
+            'EXPOSE 80 53/udp\nVOLUME /v\nSTOPSIGNAL 9\nSHELL ["/bin/bash", "-c"]\nENTRYPOINT run me\nLABEL m="$C"\n',
+            labels={"given": "1"},
+        )
+    ).config
+    assert config.env == ("PATH=/bin", "FROM_BASE=yes", "B=1", "C=1")
+    assert config.user == "u" and config.working_dir == "/w/x"
+    assert config.exposed_ports == ("53/udp", "80/tcp") and config.volumes == ("/v",)
+    assert config.entrypoint == ("/bin/bash", "-c", "run me")
+    # ENTRYPOINT drops the CMD of the base (Dockerfile reference, "Understand how CMD and ENTRYPOINT interact").
+    assert config.cmd is None
+    assert config.labels == (("base", "1"), ("given", "1"), ("l", "base"), ("m", "1"))
+
+
+def test_shell_and_exec_forms() -> None:
+    found = graph('FROM a\nRUN echo a && b\nRUN ["x", "$y"]\nSHELL ["/bin/ash", "-eo"]\nRUN c\n')
+    ops = [vertex.op.args for vertex in found if isinstance(vertex.op, ExecOp)]
+    assert ops == [("/bin/sh", "-c", "echo a && b"), ("x", "$y"), ("/bin/ash", "-eo", "c")]
+
+
+def test_copy_becomes_actions() -> None:
+    found = graph("FROM a AS one\nFROM a\nWORKDIR /w\nCOPY --from=one --chown=1:2 --chmod=640 x y* /to/\nCOPY . .\n")
+    actions = [action for vertex in found if isinstance(vertex.op, FileOp) for action in vertex.op.actions]
+    assert actions[0] == MkdirAction("/w")
+    assert actions[1] == CopyAction(1, ("x", "y*"), "/to/", "1:2", 0o640)
+    assert isinstance(actions[2], CopyAction) and actions[2].dest == "/w/" and actions[2].owner == "0:0"
+
+
+def test_stages_by_number_and_in_any_case() -> None:
+    found = graph("FROM a AS One\nRUN in-one\nFROM a\nRUN in-two\nFROM a\nCOPY --from=0 /a /\nCOPY --from=ONE /b /\n")
+    assert [name for name, _ in runs(found)] == ["in-one"]
+
+
+def test_only_what_the_target_needs_is_made() -> None:
+    text = "FROM a AS x\nRUN x\nFROM a AS y\nRUN y\nFROM a\nCOPY --from=y /f /\n"
+    assert [name for name, _ in runs(graph(text))] == ["y"]
+    assert [name for name, _ in runs(graph(text, target_stage="x"))] == ["x"]
+
+
+REFUSED = {
+    "FROM a\nADD x /\n": (UnsupportedError, "unsupported", 2),
+    "FROM a\nHEALTHCHECK NONE\n": (UnsupportedError, "unsupported", 2),
+    "FROM a\nONBUILD RUN x\n": (UnsupportedError, "unsupported", 2),
+    "FROM a\nRUN --mount=type=secret,id=x y\n": (UnsupportedError, "unsupported", 2),
+    "FROM a\nRUN --security=insecure y\n": (UnsupportedError, "unsupported", 2),
+    "FROM a\nCOPY --link x y\n": (UnsupportedError, "unsupported", 2),
+    "FROM a AS x\nCOPY --from=x a b\n": (DockerfileError, "stage-cycle", 2),
+    "FROM nob AS nox\nFROM a\n": (SourceError, "image-missing", 1),
+    "FROM noy AS x\nFROM a AS noy\n": (DockerfileError, "stage-cycle", 1),
+    "FROM a\nCOPY --from=nothere x y\n": (SourceError, "image-missing", 2),
+    "FROM a\nCOPY --chmod=rwx x y\n": (DockerfileError, "", 2),
+    "FROM a\nCOPY --nope x y\n": (DockerfileError, "", 2),
+    "FROM a\nCOPY x\n": (DockerfileError, "", 2),
+    "FROM a\nCOPY x y z\n": (DockerfileError, "", 2),
+    "FROM $nope\n": (DockerfileError, "", 1),
+    "FROM --platform=$nope a\n": (DockerfileError, "", 1),
+    "FROM --platform=linux/z80 a\n": (DockerfileError, "platform-unknown", 1),
+    "FROM a\nRUN --network=other x\n": (DockerfileError, "bad-flag", 2),
+    "FROM a\nWORKDIR $nope\n": (DockerfileError, "empty-path", 2),
+}
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_refused(text: str) -> None:
+    kind, reason, line = REFUSED[text]
+    target = "nox" if "nox" in text else "x" if "AS x" in text and "noy" in text else ""
+    with pytest.raises(kind) as caught:
+        graph(text, target_stage=target)
+    assert caught.value.place == f"Dockerfile:{line}"
+    assert not reason or caught.value.reason == reason
+
+
+def test_an_unknown_target_names_those_there_are() -> None:
+    with pytest.raises(DockerfileError) as caught:
+        graph("FROM a AS one\nFROM a\n", target_stage="two")
+    assert caught.value.reason == "stage-unknown" and "one" in caught.value.remedy
+
+
+def test_the_plan_says_where_each_step_runs() -> None:
+    found = graph(
+        "FROM --platform=$BUILDPLATFORM a AS b\nRUN native\nFROM a\nCOPY --from=b /x /\nRUN foreign\n", AMD64, ARM64
+    )
+    plan = make_plan(found, AMD64)
+    how = {(name, str(vertex.platform)): plan.steps[vertex.digest].how for name, vertex in runs(found)}
+    assert how == {
+        ("native", "linux/amd64"): How.NATIVE,
+        ("foreign", "linux/amd64"): How.NATIVE,
+        ("foreign", "linux/arm64"): How.EMULATED,
+    }
+    assert plan.emulated == ("aarch64",)
+    shared = next(step for step in plan.steps.values() if isinstance(step.vertex.op, ExecOp))
+    assert shared.targets == (AMD64, ARM64) and "once for all platforms" in shared.why
+
+
+def test_copies_alone_need_no_emulator() -> None:
+    found = graph("FROM --platform=$BUILDPLATFORM a AS b\nRUN x\nFROM a\nCOPY --from=b /x /\n", ARM64)
+    assert make_plan(found, AMD64).emulated == ()
+
+
+def test_a_platform_without_an_emulator_is_an_error_of_the_plan() -> None:
+    with pytest.raises(HostError) as caught:
+        make_plan(graph("FROM a\nRUN x\n", Platform.parse("windows/amd64")), AMD64)
+    assert caught.value.reason == "emulator-unknown"
