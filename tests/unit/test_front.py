@@ -46,7 +46,8 @@ def env_of(vertex: Vertex) -> dict[str, str]:
 
 
 def test_a_stage_that_does_not_depend_on_the_target_is_made_once() -> None:
-    text = "FROM --platform=$BUILDPLATFORM a AS b\nRUN shared\nARG TARGETARCH\nRUN own\nFROM a\nCOPY --from=b /x /\nRUN last\n"
+    text = "FROM --platform=$BUILDPLATFORM a AS b\nRUN shared\nARG TARGETARCH\nRUN own\n"
+    text += "FROM a\nCOPY --from=b /x /\nRUN last\n"
     names = [name for name, _ in runs(graph(text, AMD64, ARM64))]
     assert sorted(names) == ["last", "last", "own", "own", "shared"]
 
@@ -70,7 +71,7 @@ def test_arguments_and_environment() -> None:
     sources = [vertex.op.identifier for vertex in found if isinstance(vertex.op, SourceOp)]
     assert sources == ["docker-image://example.test/a:w-1@sha256:a:w-1-linux/amd64"]
     # The shell expands RUN, not the builder.
-    assert [name for name, _ in runs(found)][0] == "$one"
+    assert next(name for name, _ in runs(found)) == "$one"
 
 
 def test_an_argument_of_one_stage_is_unknown_in_the_next() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -47,9 +48,10 @@ def compare(text: str) -> None:
             assert list(mine.args) == words_of(theirs), mine.name
         assert plain(mine.original) == plain(theirs.original)
         assert (mine.range.start, mine.range.end) == (theirs.start_line, theirs.end_line)
-        assert [(each.name, each.content, each.fd) for each in mine.heredocs] == [
-            (each.name, each.content, each.file_descriptor) for each in theirs.heredocs
-        ]
+        for one, other in zip(mine.heredocs, theirs.heredocs, strict=True):
+            # BuildKit drops the tabs of <<- in a later step.
+            content = re.sub(r"^\t+", "", other.content, flags=re.MULTILINE) if one.chomp else other.content
+            assert (one.name, one.content, one.fd) == (other.name, content, other.file_descriptor)
 
 
 @pytest.mark.parametrize("name", WRITTEN)

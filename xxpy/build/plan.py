@@ -92,12 +92,11 @@ def _decide(vertex: Vertex, host: Platform, serves: tuple[Platform, ...], graph:
 
 def _emulator(vertex: Vertex) -> str:
     assert vertex.platform is not None
-    name = qemu_arch(vertex.platform)
-    if name is None:
+    if vertex.platform.os != "linux":
         raise HostError(
             f"no emulator runs {vertex.platform} programs",
             remedy="put the stage on BUILDPLATFORM (FROM --platform=$BUILDPLATFORM) or leave that platform out",
             reason="emulator-unknown",
             place=f"line {vertex.label.line}" if vertex.label.line else "",
         )
-    return name
+    return qemu_arch(vertex.platform)
