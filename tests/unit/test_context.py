@@ -1,0 +1,153 @@
+"""The context: what a COPY means of it, never more than it holds; and the keys that are made of it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from test_front import AMD64, ARM64, FakeImages
+
+from xxpy.build.context import Context, HashCache, Stamp, clean, open_context
+from xxpy.build.dockerfile.front import Request, make_graph
+from xxpy.build.dockerfile.parse import parse
+from xxpy.build.graph import Graph
+from xxpy.build.keys import Keys, compute_keys
+from xxpy.errors import SourceError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "context"
+    (root / "src/deep").mkdir(parents=True)
+    for name in ("a.txt", "b.txt", "src/x.c", "src/y.c", "src/deep/z.c"):
+        (root / name).write_text(name)
+    return root
+
+
+def opened(folder: Path) -> Context:
+    return open_context(folder, folder / "Dockerfile", folder.parent)
+
+
+def names(context: Context, start: str = "") -> list[str]:
+    return [path for path, _ in context.walk(start)]
+
+
+def test_sources(folder: Path) -> None:
+    context = opened(folder)
+    assert context.select("a.txt") == ["a.txt"] and context.select("/src/") == ["src"] and context.select(".") == [""]
+    assert context.select("*.txt") == ["a.txt", "b.txt"] and context.select("src/*.c") == ["src/x.c", "src/y.c"]
+    assert context.select("s?c/deep/[z].c") == ["src/deep/z.c"] and context.select("nothing") == []
+    assert context.select("../../a.txt") == ["a.txt"]
+
+
+def test_links_never_lead_out(folder: Path) -> None:
+    (folder.parent / "secret").write_text("x")
+    for name, target in {
+        "up": "../secret",
+        "abs": str(folder.parent / "secret"),
+        "loop": "loop",
+        "in": "src/x.c",
+    }.items():
+        (folder / name).symlink_to(target)
+    context = opened(folder)
+    assert context.select("up") == [] and context.select("abs") == [] and context.select("loop") == []
+    assert context.select("in") == ["src/x.c"]
+
+
+def test_what_is_ignored_is_not_there(folder: Path) -> None:
+    (folder / ".dockerignore").write_text("*.txt\nsrc\n!src/deep\n")
+    context = opened(folder)
+    assert context.select("a.txt") == [] and context.select("*.txt") == []
+    assert names(context) == ["", ".dockerignore", "src/deep", "src/deep/z.c"]
+
+
+def test_the_dockerfiles_own_ignore_file_comes_first(folder: Path) -> None:
+    (folder / ".dockerignore").write_text("a.txt\n")
+    (folder / "Dockerfile.dockerignore").write_text("b.txt\n")
+    context = opened(folder)
+    assert context.select("a.txt") == ["a.txt"] and context.select("b.txt") == []
+
+
+def test_sockets_are_left_out_and_fifos_not_opened(folder: Path) -> None:
+    os.mkfifo(folder / "fifo")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(folder / "socket"))
+        context = opened(folder)
+        assert "fifo" in names(context) and "socket" not in names(context)
+        assert context.digest("") == context.digest("")
+
+
+def test_the_digest_is_of_content_names_and_modes_and_not_of_times(folder: Path) -> None:
+    first = opened(folder).digest("src")
+    os.utime(folder / "src/x.c", (1, 1))
+    assert opened(folder).digest("src") == first
+    (folder / "src/x.c").chmod(0o755)
+    second = opened(folder).digest("src")
+    (folder / "src/x.c").write_text("other")
+    third = opened(folder).digest("src")
+    (folder / "src/x.c").rename(folder / "src/w.c")
+    assert len({first, second, third, opened(folder).digest("src")}) == 4
+
+
+def test_a_hash_is_kept_only_while_the_file_is_as_it_was(tmp_path: Path) -> None:
+    file = tmp_path / "f"
+    file.write_text("one")
+    os.utime(file, (1, 1))
+    cache = HashCache(tmp_path / "cache")
+    # A stamp from long ago, so that the file counts as settled.
+    stamp = Stamp(3, 1, 1, file.stat().st_ino)
+    known = cache.digest(str(file), stamp)
+    cache.save()
+    file.write_text("two")
+    assert HashCache(tmp_path / "cache").digest(str(file), stamp) == known
+    assert HashCache(tmp_path / "cache").digest(str(file), Stamp(3, 2, 1, stamp.inode)) != known
+    (tmp_path / "cache").write_text("{damaged")
+    assert HashCache(tmp_path / "cache").digest(str(file), stamp) != known
+
+
+def test_no_context(tmp_path: Path) -> None:
+    with pytest.raises(SourceError) as caught:
+        open_context(tmp_path / "nowhere", tmp_path / "Dockerfile", tmp_path)
+    assert caught.value.reason == "context-missing"
+
+
+def test_clean() -> None:
+    assert [clean(path) for path in ("/a/./b/", "../a", "a/../b", ".", "")] == ["a/b", "a", "b", "", ""]
+
+
+def keys_of(folder: Path, text: str) -> tuple[Graph, Keys]:
+    request = Request((AMD64, ARM64), AMD64)
+    graph = make_graph(parse(text, "Dockerfile"), request, FakeImages())
+    return graph, compute_keys(graph, opened(folder), "Dockerfile")
+
+
+TEXT = "FROM a\nCOPY a.txt /\nRUN one\nCOPY src /src\nRUN two\n"
+
+
+def changed(folder: Path, change: str) -> set[str]:
+    """The steps whose keys differ after ``change`` was rewritten."""
+    graph, before = keys_of(folder, TEXT)
+    (folder / change).write_text("changed")
+    _, after = keys_of(folder, TEXT)
+    return {vertex.label.text for vertex in graph if before.of[vertex.digest] != after.of[vertex.digest]}
+
+
+def test_a_changed_file_changes_only_what_depends_on_it(folder: Path) -> None:
+    assert changed(folder, "src/x.c") == {"COPY src /src", "RUN two"}
+    assert changed(folder, "a.txt") == {"COPY a.txt /", "RUN one", "COPY src /src", "RUN two"}
+    assert changed(folder, "b.txt") == set()
+
+
+def test_labels_and_line_numbers_are_not_in_a_key(folder: Path) -> None:
+    one = keys_of(folder, TEXT)[1].of.values()
+    two = keys_of(folder, "# moved\n\n" + TEXT.replace("RUN one", "RUN   one"))[1].of.values()
+    assert sorted(one) == sorted(two)
+
+
+@pytest.mark.parametrize("source", ["nowhere", "*.nope", "a.txt nowhere"])
+def test_a_missing_source_has_its_place(folder: Path, source: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        keys_of(folder, f"FROM a\n\nCOPY {source} /to/\n")
+    assert caught.value.reason == "copy-source-missing" and caught.value.place == "Dockerfile:3"
