@@ -1,0 +1,112 @@
+"""Whole builds by a user who is not root: with a range of subordinate ids, and what is told without one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+import rich
+from conftest import lacking
+from support import BOTH, ROOT, START, Done
+
+UID, NAME = 64123, "xx-tester"
+PYTHON = "/usr/bin/python3"
+
+
+class Rootless:
+    """Runs `xx` as a user that exists only in a mount namespace: nothing of the machine is changed for it."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        etc = home / "etc"
+        etc.mkdir()
+        (etc / "passwd").write_text(Path("/etc/passwd").read_text() + f"{NAME}:x:{UID}:{UID}::{home}:/bin/sh\n")
+        for name in ("subuid", "subgid"):
+            (etc / name).write_text(f"{NAME}:500000:65536\n")
+        # The checkout and the environment may lie where only root may look.
+        library = home / "library"
+        shutil.copytree(ROOT / "xxpy", library / "xxpy", ignore=shutil.ignore_patterns("__pycache__"))
+        for module in (click, rich):
+            assert module.__file__ is not None
+            shutil.copytree(Path(module.__file__).parent, library / module.__name__)
+        for extra in ("pygments", "markdown_it", "mdurl"):
+            source = Path(rich.__file__).parents[1] / extra
+            if source.is_dir():
+                shutil.copytree(source, library / extra)
+        for path in [home, *home.rglob("*")]:
+            os.chown(path, UID, UID, follow_symlinks=False)
+
+    def run(self, *args: str, without: str = "") -> Done:
+        mounts = [f"mount --bind {self.home}/etc/{name} /etc/{name}" for name in ("passwd", "subuid", "subgid")]
+        if without:
+            mounts.append(f"mount --bind /dev/null {without}")
+        user = f'exec setpriv --reuid {UID} --regid {UID} --clear-groups --inh-caps=-all "$@"'
+        script = " && ".join(["touch /etc/subuid /etc/subgid", *mounts, f"cd {self.home}", user])
+        argv = ["unshare", "--mount", "sh", "-c", script, "sh", PYTHON, "-c", START, *args]
+        env = {
+            "PATH": "/usr/bin:/bin", "HOME": str(self.home), "PYTHONPATH": str(self.home / "library"),
+            "PYTHONDONTWRITEBYTECODE": "1", "USER": NAME,
+        }  # fmt: skip
+        done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False, timeout=600)
+        return Done(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="module")
+def rootless() -> Iterator[Rootless]:
+    if os.geteuid() != 0:
+        lacking("root, to become another user in a mount namespace")
+    asked = subprocess.run(
+        [PYTHON, "-c", "import sys; print(sys.version_info >= (3, 11))"], capture_output=True, text=True
+    )
+    if asked.stdout.strip() != "True":
+        lacking(f"{PYTHON} is older than 3.11")
+    if shutil.which("newuidmap") is None:
+        lacking("newuidmap is not installed")
+    # Below /var/tmp, because pytest's folders are closed to other users.
+    home = Path(f"/var/tmp/xx-rootless-{os.getpid()}")
+    home.mkdir()
+    try:
+        yield Rootless(home)
+    finally:
+        shutil.rmtree(home)
+
+
+def test_base_and_build_for_both_platforms(rootless: Rootless) -> None:
+    done = rootless.run("base", "busybox", "--platform", BOTH)
+    assert done.code == 0, done
+    (rootless.home / "Dockerfile").write_text(
+        "FROM --platform=$BUILDPLATFORM busybox AS b\nARG TARGETARCH\nRUN id -u; echo $TARGETARCH >/x; chown 1000:50 /x\n"
+        "FROM busybox\nCOPY --from=b /x /x\nRUN uname -m; stat -c %u:%g /x\nUSER 65534\nRUN id -u\n"
+    )
+    done = rootless.run("build", "--progress", "plain", "--platform", BOTH, "-o", "type=oci,dest=out.tar", ".")
+    assert done.code == 0, done
+    for word in ("x86_64", "aarch64", "1000:50", "65534"):
+        assert f" {word}\n" in done.err, word
+    assert (rootless.home / "out.tar").stat().st_uid == UID
+    again = rootless.run("build", "--progress", "plain", "--platform", BOTH, ".")
+    assert again.code == 0 and " DONE " not in again.err, again
+
+
+def test_the_doctor_agrees(rootless: Rootless) -> None:
+    done = rootless.run("doctor")
+    assert done.code == 0, done
+
+
+def test_without_subordinate_ids_the_mend_is_named(rootless: Rootless) -> None:
+    (rootless.home / "Dockerfile").write_text("FROM busybox\nRUN echo never\n")
+    done = rootless.run("build", "--no-cache", ".", without="/etc/subuid")
+    assert done.code == 4 and "usermod --add-subuids" in done.err and "Traceback" not in done.err, done
+    assert rootless.run("doctor", without="/etc/subuid").code == 4
+
+
+def test_without_newuidmap_the_package_is_named(rootless: Rootless) -> None:
+    found = shutil.which("newuidmap")
+    assert found is not None
+    done = rootless.run("build", "--no-cache", ".", without=found)
+    assert done.code == 4 and "Traceback" not in done.err, done
+    assert "uidmap" in done.err
