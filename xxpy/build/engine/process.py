@@ -45,8 +45,8 @@ def output_of(argv: Sequence[str], *, package: str = "", env: Mapping[str, str] 
             env=dict(env) if env is not None else minimal_environment(),
             check=False,
         )
-    except FileNotFoundError:
-        raise missing(argv[0], package) from None
+    except OSError as error:
+        raise _unstartable(argv[0], package, error) from None
     if done.returncode != 0:
         words = (done.stderr or done.stdout).decode(errors="replace").strip()[-_TAIL:]
         raise HostError(
@@ -80,8 +80,8 @@ def stream(
             cwd=cwd,
             bufsize=0,
         )
-    except FileNotFoundError:
-        raise missing(argv[0], package) from None
+    except OSError as error:
+        raise _unstartable(argv[0], package, error) from None
     assert child.stdout is not None
     with child.stdout as pipe:
         while data := pipe.read(65536):
@@ -96,6 +96,16 @@ def missing(program: str, package: str) -> HostError:
         f"{program} is not installed",
         remedy=f"apt-get install -y {package or program}",
         reason="program-missing",
+    )
+
+
+def _unstartable(program: str, package: str, error: OSError) -> HostError:
+    if isinstance(error, FileNotFoundError):
+        return missing(program, package)
+    return HostError(
+        f"{program} does not start: {error.strerror}",
+        remedy=f"install it again: apt-get install -y --reinstall {package or program}",
+        reason="program-failed",
     )
 
 

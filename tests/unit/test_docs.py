@@ -1,0 +1,37 @@
+"""What the documentation says of exit codes and flags is what the program has."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import click
+
+from xxpy import errors
+from xxpy.cli.xx import main
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_exit_code_is_documented() -> None:
+    codes = {
+        kind.exit_code for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.XxError)
+    }
+    text = (ROOT / "docs/exit-codes.md").read_text()
+    documented = {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)}
+    assert documented == codes | {0}
+
+
+def test_every_flag_of_build_is_documented() -> None:
+    command = main.commands["build"]
+    text = (ROOT / "docs/build.md").read_text()
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert any(f"`{name}" in text or f", `{name}" in text for name in parameter.opts), parameter.opts
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    for path in [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text()):
+            assert (path.parent / target).exists(), f"{path.name}: {target}"
