@@ -17,6 +17,7 @@ from enum import Enum
 from pathlib import Path
 
 from xxpy.build.engine import trial
+from xxpy.build.engine.emulation import host_registration
 from xxpy.build.engine.namespace import id_maps
 from xxpy.build.tools import (
     VERSION_UNKNOWN,
@@ -215,22 +216,6 @@ def probe_overlay(tried: Mapping[str, str]) -> Probe:
     if not tried["overlay"]:
         return Probe("overlayfs", State.OK, "mounts in a user namespace, changes stay apart")
     return Probe("overlayfs", State.MISSING, tried["overlay"], as_root("modprobe overlay"))
-
-
-def host_registration(arch: str, root: Path = Path("/")) -> str:
-    """Why the host's binfmt_misc does not serve a build for ``arch``; empty if it does.
-
-    It serves if its entry is enabled and has flag F: without F the kernel looks for QEMU in the step's own root.
-    """
-    entry = root / "proc/sys/fs/binfmt_misc" / f"qemu-{arch}"
-    try:
-        lines = entry.read_text().splitlines()
-    except OSError:
-        return "not registered"
-    flags = next((line.partition(":")[2].strip() for line in lines if line.startswith("flags:")), "")
-    if lines[:1] != ["enabled"]:
-        return "disabled"
-    return "" if "F" in flags else "without flag F"
 
 
 def probe_binfmt(tried: Mapping[str, str], architectures: Iterable[str], root: Path = Path("/")) -> Probe:

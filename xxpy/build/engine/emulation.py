@@ -29,7 +29,7 @@ def emulators_for(architectures: Iterable[str]) -> tuple[Emulator, ...]:
     return tuple(found)
 
 
-def register(emulators: Sequence[Emulator], at: Path, host: Path = HOST_INSTANCE) -> None:
+def register(emulators: Sequence[Emulator], at: Path, root: Path = Path("/")) -> None:
     """Mount a binfmt_misc instance of this user namespace at ``at`` and register ``emulators`` with it.
 
     A kernel before 6.7 has none to give; then the host's own registrations must serve. Raises HostError
@@ -40,11 +40,11 @@ def register(emulators: Sequence[Emulator], at: Path, host: Path = HOST_INSTANCE
     try:
         syscalls.mount("binfmt_misc", str(at), "binfmt_misc")
     except OSError as error:
-        lacking = [each.arch for each in emulators if not _registered(host / f"qemu-{each.arch}")]
+        lacking = {each.arch: why for each in emulators if (why := host_registration(each.arch, root))}
         if lacking:
+            texts = ", ".join(f"{arch} {why}" for arch, why in lacking.items())
             raise HostError(
-                f"the kernel cannot be told of QEMU here ({error.strerror}), and the host has not registered it for "
-                + ", ".join(lacking),
+                f"the kernel gives a build no binfmt_misc of its own ({error.strerror}), and on the host {texts}",
                 remedy="upgrade to Linux 6.7, or register it once as root: "
                 "apt-get install -y --reinstall qemu-user-static binfmt-support",
                 reason="emulator-unregistered",
@@ -54,11 +54,18 @@ def register(emulators: Sequence[Emulator], at: Path, host: Path = HOST_INSTANCE
         (at / "register").write_bytes(registration_line(each.arch, each.path))
 
 
-def _registered(entry: Path) -> bool:
-    """Whether an entry is enabled and has flag F, without which the kernel looks for QEMU in the step's own root."""
+def host_registration(arch: str, root: Path = Path("/")) -> str:
+    """Why the host's binfmt_misc does not serve a build for ``arch``; empty if it does.
+
+    It serves if its entry is enabled and has flag F: without F the kernel looks for QEMU in the step's own root.
+    ``root`` is where /proc is read from.
+    """
+    entry = root / "proc/sys/fs/binfmt_misc" / f"qemu-{arch}"
     try:
         lines = entry.read_text().splitlines()
     except OSError:
-        return False
-    flags = next((line.partition(":")[2] for line in lines if line.startswith("flags:")), "")
-    return lines[:1] == ["enabled"] and "F" in flags
+        return "not registered"
+    flags = next((line.partition(":")[2].strip() for line in lines if line.startswith("flags:")), "")
+    if lines[:1] != ["enabled"]:
+        return "disabled"
+    return "" if "F" in flags else "without flag F"

@@ -7,6 +7,7 @@ page of mount options (mount(2)); the worker's current directory is the store's 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import stat
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from xxpy.build.engine import syscalls
 from xxpy.build.engine.rooted import remove_tree
+from xxpy.errors import HostError
 
 Chain = tuple[str, ...]
 
@@ -69,7 +71,7 @@ def draft(work: Path, chain: Chain) -> Iterator[Draft]:
         if chain:
             _copy_root(made, Path(chain[-1]))
         data = f"lowerdir={lower},upperdir={made.upper},workdir={made.folder}/work,userxattr,volatile"
-        syscalls.mount("overlay", str(made.merged), "overlay", data=data)
+        _mount_overlay(made.merged, data)
         made.mounted = True
         try:
             yield made
@@ -77,6 +79,20 @@ def draft(work: Path, chain: Chain) -> Iterator[Draft]:
             made.unmount()
     finally:
         remove_tree(made.folder)
+
+
+def _mount_overlay(at: Path, data: str) -> None:
+    """Raises HostError (``no-overlay``), and OSError for a full disk."""
+    try:
+        syscalls.mount("overlay", str(at), "overlay", data=data)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise HostError(
+            f"overlayfs cannot be mounted over the store at {Path.cwd().parent}: {error.strerror}",
+            remedy="keep the store on ext4, xfs, btrfs or a tmpfs (--store, XX_STORE); xx doctor tries it",
+            reason="no-overlay",
+        ) from error
 
 
 def _copy_root(made: Draft, below: Path) -> None:
@@ -96,7 +112,7 @@ def view(work: Path, chain: Chain) -> Iterator[Path]:
     if not chain:
         yield folder
         return
-    syscalls.mount("overlay", str(folder), "overlay", data=f"lowerdir={':'.join(reversed(chain))},userxattr")
+    _mount_overlay(folder, f"lowerdir={':'.join(reversed(chain))},userxattr")
     try:
         yield folder
     finally:
