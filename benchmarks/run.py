@@ -73,9 +73,9 @@ class Peers:
     def _has_buildkit(self) -> bool:
         if shutil.which("docker") is None:
             return False
-        done = subprocess.run(["docker", "buildx", "inspect"], capture_output=True, text=True, check=False)
-        if done.returncode:
+        if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
             return False
+        done = subprocess.run(["docker", "buildx", "inspect"], capture_output=True, text=True, check=False)
         if "linux/arm64" not in done.stdout:
             print("BuildKit here does not run arm64 programs (no QEMU is registered on the host); its column may fail")
         return True

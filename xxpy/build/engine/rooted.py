@@ -50,10 +50,10 @@ def read_inside(root: Path, path: str, limit: int = 1 << 20) -> str:
         fd = os.open(inside(root, path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except (OSError, SourceError):
         return ""
-    with os.fdopen(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return ""
-        return file.read(limit).decode(errors="replace")
+    try:
+        return os.read(fd, limit).decode(errors="replace") if stat.S_ISREG(os.fstat(fd).st_mode) else ""
+    finally:
+        os.close(fd)
 
 
 def remove_tree(folder: Path) -> None:
