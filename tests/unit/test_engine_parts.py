@@ -148,6 +148,6 @@ def test_without_an_instance_of_its_own_the_hosts_registration_serves(
     register([QEMU], tmp_path, tmp_path)
 
 
-def test_no_emulator_needed_means_nothing_is_mounted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_no_emulator_needed_means_no_instance_is_needed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(syscalls, "mount", no_instance)
     register([], tmp_path, tmp_path)

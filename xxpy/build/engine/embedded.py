@@ -154,10 +154,10 @@ class _Solver:
         assert runtime is not None
         self._executor = Executor(runtime, self._work / "exec", self._job.host_ca, self._job.dockerfile)
         self._executor.prepare()
-        if any(step.how is How.EMULATED for step in needed.values()):
-            at = self._work / BINFMT
-            at.mkdir()
-            register(emulators_for(self._job.plan.emulated), at)
+        emulated = any(step.how is How.EMULATED for step in needed.values())
+        at = self._work / BINFMT
+        at.mkdir()
+        register(emulators_for(self._job.plan.emulated) if emulated else (), at)
 
     # -- the walk ------------------------------------------------------------------------------------------------
 

@@ -32,11 +32,10 @@ def emulators_for(architectures: Iterable[str]) -> tuple[Emulator, ...]:
 def register(emulators: Sequence[Emulator], at: Path, root: Path = Path("/")) -> None:
     """Mount a binfmt_misc instance of this user namespace at ``at`` and register ``emulators`` with it.
 
-    A kernel before 6.7 has none to give; then the host's own registrations must serve. Raises HostError
-    (``emulator-unregistered``) if they do not.
+    Without ``emulators`` it is mounted all the same: it hides the host's, so that a foreign program in a native stage
+    fails on every machine alike. A kernel before 6.7 has none to give; then the host's own registrations must serve.
+    Raises HostError (``emulator-unregistered``) if they do not.
     """
-    if not emulators:
-        return
     try:
         syscalls.mount("binfmt_misc", str(at), "binfmt_misc")
     except OSError as error:
