@@ -36,6 +36,8 @@ def test_busybox(tmp_path: Path) -> None:
     names = ["[", "[[", *sorted(["sh", "ls", "env", *(f"applet{number}" for number in range(60))])]
     program = b"\x7fELF junk\0more" + b"\0" + b"\0".join(name.encode() for name in names) + b"\0\0rest"
     assert busybox.applets(program) == names
+    # What stands before the table is anything, also what looks like its beginning.
+    assert busybox.applets(b"[\0[[\0x\0\0 " + program.replace(b"more\0", b"more ")) == names
     busybox.make_tree(program, tmp_path)
     assert (tmp_path / "bin/busybox").read_bytes() == program and os.readlink(tmp_path / "bin/sh") == "busybox"
     assert (tmp_path / "tmp").stat().st_mode & 0o7777 == 0o1777

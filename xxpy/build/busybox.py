@@ -12,7 +12,7 @@ from pathlib import Path
 
 from xxpy.errors import SourceError
 
-_FIRST = b"\0[\0[[\0"
+_FIRST = b"[\0[[\0"
 _NAME = re.compile(rb"[A-Za-z0-9_.+\[-]{1,32}")
 _FEWEST, _MOST = 50, 2000
 
@@ -39,20 +39,26 @@ _FILES = {
 def applets(binary: bytes) -> list[str]:
     """The names that a busybox program goes by. Raises SourceError (``busybox-unknown``) if it holds no such table."""
     start = binary.find(_FIRST)
+    while start >= 0:
+        names = _texts(binary, start)
+        if _FEWEST <= len(names) <= _MOST and "sh" in names:
+            return names
+        start = binary.find(_FIRST, start + 1)
+    raise SourceError(
+        "the busybox of the package has no table of applets",
+        remedy="name another release, as in: xx base busybox:bookworm",
+        reason="busybox-unknown",
+    )
+
+
+def _texts(binary: bytes, start: int) -> list[str]:
     names: list[str] = []
-    while start >= 0 and len(names) <= _MOST:
-        start += 1
+    while len(names) <= _MOST:
         end = binary.find(b"\0", start)
         if end <= start or not _NAME.fullmatch(binary[start:end]):
             break
         names.append(binary[start:end].decode())
-        start = end
-    if not _FEWEST <= len(names) <= _MOST or "sh" not in names:
-        raise SourceError(
-            "the busybox of the package has no table of applets",
-            remedy="name another release, as in: xx base busybox:bookworm",
-            reason="busybox-unknown",
-        )
+        start = end + 1
     return names
 
 
