@@ -213,7 +213,7 @@ class _Maker:
         # It would look with arch-test whether foreign programs run; they do, this namespace's QEMU sees to it.
         mode += ["--skip=check/qemu"] if platform in self._foreign else []
         argv = [
-            "mmdebstrap", "--quiet", *mode, "--format=directory",
+            "mmdebstrap", *mode, "--format=directory",
             f"--architectures={debian_arch(platform)}", f"--keyring={_KEYRINGS[recipe.distribution][0]}",
             *flags, recipe.suite, str(target), *([recipe.mirror] if recipe.mirror else []),
         ]  # fmt: skip
