@@ -19,10 +19,13 @@ def test_recipes(tmp_path: Path) -> None:
     assert recipe_for("ubuntu:noble", "http://mirror.test").mirror == "http://mirror.test"
     assert recipe_for("busybox", root=str(tmp_path)).suite == "stable"
     (tmp_path / "etc").mkdir()
-    (tmp_path / "etc/os-release").write_text("ID=ubuntu\nVERSION_CODENAME=noble\n")
-    found = recipe_for("busybox", root=str(tmp_path))
-    assert (found.distribution, found.suite) == ("ubuntu", "noble")
-    assert recipe_for("busybox:sid", root=str(tmp_path)).distribution == "debian"
+    for text, suite in (
+        ("ID=ubuntu\nVERSION_CODENAME=noble", "stable"),
+        ("ID=debian\nVERSION_CODENAME=forky", "forky"),
+    ):
+        (tmp_path / "etc/os-release").write_text(text + "\n")
+        assert recipe_for("busybox", root=str(tmp_path)).suite == suite
+    assert recipe_for("busybox:sid", root=str(tmp_path)).suite == "sid"
 
 
 @pytest.mark.parametrize("name", ["alpine:3", "debian", "debian:--evil", "debian:12.5", "team/debian:trixie", "BAD"])

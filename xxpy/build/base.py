@@ -39,7 +39,7 @@ _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SUITE = re.compile(r"[a-z][a-z0-9-]{1,30}")
 _KEYRINGS = {
     "debian": ("/usr/share/keyrings/debian-archive-keyring.gpg", "debian-archive-keyring"),
-    "ubuntu": ("/usr/share/keyrings/ubuntu-archive-keyring.gpg", "ubuntu-keyring"),
+    "ubuntu": ("/usr/share/keyrings/ubuntu-archive-keyring.gpg", "ubuntu-keyring distro-info-data"),
 }
 _LAST_LINES = 12
 
@@ -74,10 +74,7 @@ def recipe_for(name: str, mirror: str = "", root: str = "") -> Recipe:
     kind, _, tag = short_name(full).partition(":")
     suite = tag.removesuffix("-slim")
     if kind == "busybox":
-        distribution, release = _this_release(root)
-        if suite:
-            distribution, release = "debian", suite
-        return Recipe(full, kind, distribution, release, mirror)
+        return Recipe(full, kind, "debian", suite or _this_debian(root), mirror)
     if kind not in _KEYRINGS or not _SUITE.fullmatch(suite):
         raise UsageError(
             f"{name} is no base image that can be made here",
@@ -87,10 +84,10 @@ def recipe_for(name: str, mirror: str = "", root: str = "") -> Recipe:
     return Recipe(full, kind, kind, suite, mirror)
 
 
-def _this_release(root: str) -> tuple[str, str]:
+def _this_debian(root: str) -> str:
+    """This machine's release if it is Debian's, else Debian's stable one."""
     release = OsRelease.read(root)
-    kind, suite = release.id, release.codename
-    return (kind, suite) if kind in _KEYRINGS and _SUITE.fullmatch(suite) else ("debian", "stable")
+    return release.codename if release.id == "debian" and _SUITE.fullmatch(release.codename) else "stable"
 
 
 def missing_platforms(store: Store, recipe: Recipe, platforms: Sequence[Platform]) -> list[Platform]:
@@ -223,7 +220,7 @@ class _Maker:
             lines = b"".join(output).decode(errors="replace").strip().splitlines()[-_LAST_LINES:]
             raise HostError(
                 f"mmdebstrap {process.worded(code)} for {short_name(recipe.name)} {platform}:\n  " + "\n  ".join(lines),
-                remedy="is the release's name right, does its archive have that architecture, and is it reachable?",
+                remedy="is the release's name right, does its archive have that architecture? --mirror URL names another archive",
                 reason="bootstrap-failed",
             )
 
