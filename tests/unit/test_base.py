@@ -17,10 +17,10 @@ def test_recipes(tmp_path: Path) -> None:
     assert (found.name, found.kind, found.suite) == ("docker.io/library/debian:trixie", "debian", "trixie")
     assert recipe_for("debian:bookworm-slim").suite == "bookworm"
     assert recipe_for("ubuntu:noble", "http://mirror.test").mirror == "http://mirror.test"
-    assert recipe_for("busybox", root=str(tmp_path)).suite == "stable"
+    assert recipe_for("busybox", root=str(tmp_path)).suite == "trixie"
     (tmp_path / "etc").mkdir()
     for text, suite in (
-        ("ID=ubuntu\nVERSION_CODENAME=noble", "stable"),
+        ("ID=ubuntu\nVERSION_CODENAME=noble", "trixie"),
         ("ID=debian\nVERSION_CODENAME=forky", "forky"),
     ):
         (tmp_path / "etc/os-release").write_text(text + "\n")

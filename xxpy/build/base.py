@@ -42,6 +42,8 @@ _KEYRINGS = {
     "ubuntu": ("/usr/share/keyrings/ubuntu-archive-keyring.gpg", "ubuntu-keyring distro-info-data"),
 }
 _LAST_LINES = 12
+_RELEASE = "trixie"
+"""Debian's release where this machine has another distribution. A code name: suites named by state change under us."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +87,9 @@ def recipe_for(name: str, mirror: str = "", root: str = "") -> Recipe:
 
 
 def _this_debian(root: str) -> str:
-    """This machine's release if it is Debian's, else Debian's stable one."""
+    """This machine's release if it is Debian's, else `_RELEASE`."""
     release = OsRelease.read(root)
-    return release.codename if release.id == "debian" and _SUITE.fullmatch(release.codename) else "stable"
+    return release.codename if release.id == "debian" and _SUITE.fullmatch(release.codename) else _RELEASE
 
 
 def missing_platforms(store: Store, recipe: Recipe, platforms: Sequence[Platform]) -> list[Platform]:
@@ -220,7 +222,7 @@ class _Maker:
             lines = b"".join(output).decode(errors="replace").strip().splitlines()[-_LAST_LINES:]
             raise HostError(
                 f"mmdebstrap {process.worded(code)} for {short_name(recipe.name)} {platform}:\n  " + "\n  ".join(lines),
-                remedy="is the release's name right, does its archive have that architecture? --mirror URL names another archive",
+                remedy="is the release's name right, has its archive that architecture? --mirror URL names another",
                 reason="bootstrap-failed",
             )
 
