@@ -5,6 +5,8 @@ Both come as plain values first (`plan_rows`, `build_report`), which ``as_json``
 
 from __future__ import annotations
 
+import io
+import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TextIO
@@ -221,12 +223,13 @@ def _draw(stream: TextIO, title: str, header: Sequence[str], rows: Iterable[Sequ
         table.add_column(name, overflow="fold" if name in ("why", "step") else "ellipsis", no_wrap=name == "platform")
     for row in cells:
         table.add_row(*(Text(cell) for cell in row))
-    console = Console(file=stream, highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        console.width = _ENDLESS
+    # Drawn apart from the stream, because rich ends the process when the stream's reader is gone.
+    terminal = stream.isatty()
+    drawn = io.StringIO()
+    width = shutil.get_terminal_size().columns if terminal else _ENDLESS
+    console = Console(file=drawn, force_terminal=terminal, width=width, highlight=False, markup=False, emoji=False)
+    if not terminal:
         console.width = max(console.measure(table).maximum, len(title))
-    # Captured, because rich ends the process when the stream's reader is gone.
-    with console.capture() as drawn:
-        console.print(table)
-        console.print()
-    stream.write(drawn.get())
+    console.print(table)
+    console.print()
+    stream.write(drawn.getvalue())

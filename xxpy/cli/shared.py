@@ -58,5 +58,5 @@ def print_error(error: XxError) -> None:
         lines += ["------", *(f" | {harmless(line)}" for line in error.output), "------"]
     first, *rest = error.lines()
     lines += [f"ERROR: {first}", *(f"       {line}" for line in rest)]
-    sys.stderr.write("".join(f"{line}\n" for line in lines))
-    sys.stderr.flush()
+    with optional_output():
+        sys.stderr.write("".join(f"{line}\n" for line in lines))
