@@ -83,7 +83,7 @@ def _decide(vertex: Vertex, host: Platform, serves: tuple[Platform, ...], graph:
         return How.NONE, f"COPY and WORKDIR only move files{suffix}"
     if isinstance(vertex.op, ExecOp) and vertex.platform is not None:
         if vertex.platform == host:
-            return How.NATIVE, f"its stage is on BUILDPLATFORM ({host}){suffix}"
+            return How.NATIVE, f"its stage is on {host}, this machine's own platform{suffix}"
         if runs_natively(vertex.platform, host):
             return How.NATIVE, f"{host} runs {vertex.platform} programs itself{suffix}"
         return How.EMULATED, f"its stage is on {vertex.platform}, this machine is {host}{suffix}"
