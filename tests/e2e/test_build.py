@@ -246,3 +246,16 @@ def test_host_ca_reaches_the_step_and_not_the_image(xx: Xx, tmp_path: Path) -> N
     assert not any("host-ca" in name for name in last_layer(xx, done))
     # The certificates are no part of the cache key.
     assert output_of(xx.build(text)) == ""
+
+
+def test_proxies_reach_the_step_and_nothing_else(xx: Xx) -> None:
+    text = "FROM busybox\nRUN echo proxy $HTTP_PROXY $https_proxy\n"
+    given = ("--build-arg", "HTTP_PROXY=http://me:secret@proxy.test", "--build-arg", "https_proxy=http://other.test")
+    done = xx.build(text, "--no-cache", *given)
+    assert output_of(done) == "proxy http://me:secret@proxy.test http://other.test", done
+    assert "secret" not in json.dumps(config_of(xx, done))
+    # Another value is no reason to run again.
+    again = xx.build(text, "--build-arg", "HTTP_PROXY=http://third.test")
+    assert output_of(again) == "" and index_of(again) == index_of(done)
+    blobs = [path for path in (xx.store / "blobs/sha256").iterdir() if b"secret@" in path.read_bytes()]
+    assert blobs == []

@@ -203,7 +203,7 @@ class HistoryEntry:
 class Result:
     """What one target platform's image is: the tree (a vertex digest, or SCRATCH), its config and history.
 
-    ``base_layers`` says how many layers of the base image come first; their history stands first in ``history``.
+    ``history`` has the entries of the Dockerfile's own instructions; those of the base image stand before them.
     """
 
     platform: Platform

@@ -17,6 +17,7 @@ from xxpy.build.context import open_context
 from xxpy.build.descriptor import Descriptor
 from xxpy.build.dockerfile.front import Request, make_graph
 from xxpy.build.dockerfile.parse import parse
+from xxpy.build.dockerfile.scope import PROXIES
 from xxpy.build.engine import Job, process
 from xxpy.build.engine.embedded import Embedded
 from xxpy.build.events import Event, Exporting, Listener
@@ -159,7 +160,8 @@ def build(options: Options) -> None:
     context = open_context(options.context, options.file, store.files)
     keys = compute_keys(plan.graph, context, str(options.file))
     host_ca = parse_host_ca(options.host_ca)
-    job = Job(plan, keys, context, str(options.file), epoch, options.no_cache, host_ca)
+    proxies = tuple(f"{name}={value}" for name, value in options.build_args.items() if name in PROXIES)
+    job = Job(plan, keys, context, str(options.file), epoch, options.no_cache, host_ca, proxies)
     with late_listener(options.progress, plan) as listener:
         outcome = Embedded(store).solve(job, listener)
         index = Descriptor(INDEX_TYPE, outcome.index, store.blob(outcome.index).stat().st_size)

@@ -18,7 +18,8 @@ class Job:
     """All that an engine needs to know of one build.
 
     ``dockerfile`` is the path as the user wrote it, for errors. ``epoch`` is SOURCE_DATE_EPOCH, seconds since 1970, or
-    None for the present time. ``no_cache`` runs every step again. ``host_ca`` enters no cache key and no image.
+    None for the present time. ``no_cache`` runs every step again. ``host_ca`` and ``proxies`` (``NAME=value`` for each
+    RUN that does not set NAME itself) enter no cache key and no image.
     """
 
     plan: Plan
@@ -28,6 +29,7 @@ class Job:
     epoch: int | None = None
     no_cache: bool = False
     host_ca: HostCa = field(default_factory=HostCa)
+    proxies: tuple[str, ...] = ()
 
 
 class Engine(Protocol):

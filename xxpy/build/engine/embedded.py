@@ -152,7 +152,8 @@ class _Solver:
             return
         runtime = find_runtime()
         assert runtime is not None
-        self._executor = Executor(runtime, self._work / "exec", self._job.host_ca, self._job.dockerfile)
+        job = self._job
+        self._executor = Executor(runtime, self._work / "exec", job.host_ca, job.dockerfile, job.proxies)
         self._executor.prepare()
         emulated = any(step.how is How.EMULATED for step in needed.values())
         at = self._work / BINFMT

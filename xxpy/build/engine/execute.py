@@ -42,6 +42,7 @@ class Executor:
     work: Path
     host_ca: HostCa
     dockerfile: str
+    proxies: tuple[str, ...] = ()
 
     def prepare(self) -> None:
         """Write the files that steps are shown, and set up this process for them. Raises SourceError, OSError."""
@@ -67,8 +68,12 @@ class Executor:
         op = vertex.op
         assert isinstance(op, ExecOp)
         user, home = resolve_user(made.merged, op.user)
-        extra = self.host_ca.environment(op.env)
-        if not any(pair.startswith("HOME=") for pair in op.env):
+        taken = {pair.partition("=")[0] for pair in op.env}
+        extra = [
+            *self.host_ca.environment(op.env),
+            *(each for each in self.proxies if each.partition("=")[0] not in taken),
+        ]
+        if "HOME" not in taken:
             extra.append(f"HOME={home}")
         if not os.path.isdir(inside(made.merged, op.cwd)):
             apply([MkdirAction(op.cwd)], made.merged, lambda _: tree_origin(made.merged))
