@@ -48,13 +48,17 @@ _RELEASE = "trixie"
 
 @dataclass(frozen=True)
 class Recipe:
-    """How an image is made: ``kind`` is debian, ubuntu or busybox. An empty ``mirror`` is the archive's own."""
+    """How an image is made: ``kind`` is debian, ubuntu or busybox. An empty ``mirror`` is the archive's own.
+
+    ``apt_options`` are lines of apt.conf(5), heeded while the image is made and kept in it.
+    """
 
     name: str
     kind: str
     distribution: str
     suite: str
     mirror: str = ""
+    apt_options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ class Progress:
     done: bool = False
 
 
-def recipe_for(name: str, mirror: str = "", root: str = "") -> Recipe:
+def recipe_for(name: str, mirror: str = "", root: str = "", apt_options: tuple[str, ...] = ()) -> Recipe:
     """How ``name`` (``debian:trixie``, ``ubuntu:noble``, ``busybox``, ``busybox:bookworm``) is made.
 
     Raises UsageError (``base-unknown``).
@@ -76,14 +80,14 @@ def recipe_for(name: str, mirror: str = "", root: str = "") -> Recipe:
     kind, _, tag = short_name(full).partition(":")
     suite = tag.removesuffix("-slim")
     if kind == "busybox":
-        return Recipe(full, kind, "debian", suite or _this_debian(root), mirror)
+        return Recipe(full, kind, "debian", suite or _this_debian(root), mirror, apt_options)
     if kind not in _KEYRINGS or not _SUITE.fullmatch(suite):
         raise UsageError(
             f"{name} is no base image that can be made here",
             remedy="name debian:SUITE or ubuntu:SUITE with the release's code name, as debian:trixie; or busybox",
             reason="base-unknown",
         )
-    return Recipe(full, kind, kind, suite, mirror)
+    return Recipe(full, kind, kind, suite, mirror, apt_options)
 
 
 def _this_debian(root: str) -> str:
@@ -214,7 +218,7 @@ class _Maker:
         argv = [
             "mmdebstrap", *mode, "--format=directory",
             f"--architectures={debian_arch(platform)}", f"--keyring={_KEYRINGS[recipe.distribution][0]}",
-            *flags, recipe.suite, str(target), *([recipe.mirror] if recipe.mirror else []),
+            *(f"--aptopt={line}" for line in recipe.apt_options), *flags, recipe.suite, str(target), *([recipe.mirror] if recipe.mirror else []),
         ]  # fmt: skip
         output: list[bytes] = []
         code = process.stream(argv, output.append, env={**process.minimal_environment(), "TMPDIR": str(target.parent)})

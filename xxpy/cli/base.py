@@ -19,9 +19,14 @@ from xxpy.platforms import Platform, parse_list
 @click.argument("name")
 @click.option("--platform", "platforms", metavar="OS/ARCH[,…]", multiple=True, help="Platforms.  [default: this one]")
 @click.option("--mirror", metavar="URL", default="", help="Take packages from here.  [default: the distribution's own]")
+@click.option(
+    "--apt-option", "apt_options", metavar="LINE", multiple=True, help="A line of apt.conf(5), kept in the image."
+)
 @click.option("--store", type=click.Path(path_type=Path), help="The store's folder.  [default: as xx build]")
 @click.option("--force", is_flag=True, help="Make it again even if it is there, as after security updates.")
-def base_command(name: str, platforms: tuple[str, ...], mirror: str, store: Path | None, force: bool) -> None:
+def base_command(
+    name: str, platforms: tuple[str, ...], mirror: str, apt_options: tuple[str, ...], store: Path | None, force: bool
+) -> None:
     """Make the image NAME (debian:trixie, ubuntu:noble, busybox) so that FROM NAME finds it.
 
     Debian and Ubuntu are bootstrapped by mmdebstrap, which checks the archive's signatures; busybox is the package
@@ -29,7 +34,7 @@ def base_command(name: str, platforms: tuple[str, ...], mirror: str, store: Path
     """
     with told():
         wanted = tuple(parse_list(",".join(platforms))) if platforms else (Platform.host(),)
-        recipe = recipe_for(name, mirror)
+        recipe = recipe_for(name, mirror, apt_options=apt_options)
         place = Store.open(store or default_store())
         missing = list(wanted) if force else missing_platforms(place, recipe, wanted)
         short = short_name(recipe.name)
