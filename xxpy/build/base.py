@@ -218,7 +218,8 @@ class _Maker:
         argv = [
             "mmdebstrap", *mode, "--format=directory",
             f"--architectures={debian_arch(platform)}", f"--keyring={_KEYRINGS[recipe.distribution][0]}",
-            *(f"--aptopt={line}" for line in recipe.apt_options), *flags, recipe.suite, str(target), *([recipe.mirror] if recipe.mirror else []),
+            *(f"--aptopt={line}" for line in recipe.apt_options),
+            *flags, recipe.suite, str(target), *([recipe.mirror] if recipe.mirror else []),
         ]  # fmt: skip
         output: list[bytes] = []
         code = process.stream(argv, output.append, env={**process.minimal_environment(), "TMPDIR": str(target.parent)})

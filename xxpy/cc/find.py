@@ -94,11 +94,10 @@ def llvm_version(program: str) -> int:
         words = programs.ask([program, "--version"]).replace("LLD", "version").split()
     except HostError:
         return 0
-    for before, word in zip(words, words[1:], strict=False):
-        major = word.partition(".")[0]
-        if before == "version" and major.isdecimal():
-            return int(major)
-    return 0
+    # "Debian clang version 19.1.7", "LLD 19.1.7"
+    after = words[words.index("version") + 1 :] if "version" in words else []
+    major = after[0].partition(".")[0] if after else ""
+    return int(major) if major.isdecimal() else 0
 
 
 def find_zig(env: Mapping[str, str]) -> list[str]:

@@ -8,23 +8,28 @@ import sys
 from xxpy.errors import HostError, XxError
 from xxpy.info import programs
 from xxpy.info.target import Target
-from xxpy.pkg import apt
+from xxpy.pkg import apt, crossnames, lists, skew, sources
 from xxpy.platforms import debian_arch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _HELP = """\
 usage: {name} [apt's options] COMMAND [PACKAGE…]
 
-{program} for the target of this build stage (TARGETPLATFORM): its architecture is added to dpkg, the package lists are
-fetched once, and PACKAGE means that package of the target's architecture. Everything else goes to {program} as it is.
+{program} for the target of this build stage (TARGETPLATFORM): its architecture is added to dpkg, its package lists are
+fetched once, and PACKAGE means that package of the target's architecture, or the one that makes code for it: gcc is
+gcc-<triple>. Everything else goes to {program} as it is.
 
   xx-c-essentials     what a C cross-compiler needs of the target: the C library and the compiler's runtime
   xx-cxx-essentials   the same for C++
 
-For a target that is not Linux nothing is done. Exit codes: {program}'s own, 1 if the target cannot be served.
+  --print-source-file   print the path of the main sources file
+
+XX_APT_PREFER_CROSS=1 takes libc6-dev-arm64-cross rather than libc6-dev:arm64, XX_APT_PORTS_MIRROR names Ubuntu's other
+archive. For Windows the packages of mingw-w64 are taken; for other systems there are none, and nothing is done.
+Exit codes: {program}'s own, 1 if the target cannot be served.
 """
 
 
@@ -52,21 +57,61 @@ def _main(program: str) -> int:
 
 
 def _serve(program: str, args: Sequence[str], target: Target) -> int:
+    if "--print-source-file" in args:
+        print(sources.main_file())
+        return 0
+    if target.platform.os == "windows":
+        return _serve_windows(program, args, target)
     if target.platform.os != "linux":
         sys.stderr.write(f"xx-{program}: nothing to install for {target.platform}: apt has packages for Linux only\n")
         return 0
     if not programs.find(program):
         raise programs.missing(program)
     arch = debian_arch(target.platform)
-    native = programs.ask(["dpkg", "--print-architecture"]).strip() == arch
+    machine = programs.ask(["dpkg", "--print-architecture"]).strip()
     _, command = apt.split_command(args)
-    if not native:
+    if arch != machine:
         _add_architecture(arch)
+        if target.distro.id == "ubuntu":
+            sources.serve_both(machine, arch, os.environ.get(sources.MIRROR_VARIABLE, ""))
     if command == "update":
         return programs.run([program, *args])
     if command in apt.LIST_COMMANDS:
-        _fetch_lists(arch)
-    programs.become([program, *apt.expand(args, arch, native, programs.ask)])
+        lists.fetch(arch, machine)
+    made = apt.expand(args, arch, arch == machine, programs.ask, lambda words: _cross(words, target, arch))
+    if arch != machine and command == "install":
+        _warn_of_skew(made, arch)
+    programs.become([program, *apt.waiting(made)])
+
+
+def _cross(words: Sequence[str], target: Target, arch: str) -> Mapping[str, str]:
+    prefer = bool(os.environ.get(crossnames.PREFER_VARIABLE))
+    return crossnames.cross_names(words, crossnames.suffix_of(target.triple), arch, prefer, programs.ask)
+
+
+def _warn_of_skew(args: Sequence[str], arch: str) -> None:
+    wanted = [word.partition("=")[0].partition("/")[0] for word in args if f":{arch}" in word]
+    if wanted:
+        for line in skew.worded(skew.find_skews(wanted, arch, programs.ask), arch):
+            sys.stderr.write(f"xx-apt-get: {line}\n")
+
+
+def _serve_windows(program: str, args: Sequence[str], target: Target) -> int:
+    """For Windows: this machine's packages that make code for it, where there are such."""
+    at, command = apt.split_command(args)
+    if command not in apt.PACKAGE_COMMANDS:
+        programs.become([program, *args])
+    machine = programs.ask(["dpkg", "--print-architecture"]).strip()
+    if command in apt.LIST_COMMANDS:
+        lists.fetch(machine, machine)
+    words = apt.package_words(args, at)
+    made, without = crossnames.windows_names([args[index] for index in words], target.platform, programs.ask)
+    if without:
+        names = ", ".join(dict.fromkeys(without))
+        sys.stderr.write(f"xx-{program}: no package here is {names} for {target.platform}: left out\n")
+    if not made:
+        return 0
+    programs.become([program, *apt.waiting([word for index, word in enumerate(args) if index not in words]), *made])
 
 
 def _add_architecture(arch: str) -> None:
@@ -77,26 +122,3 @@ def _add_architecture(arch: str) -> None:
             f"adding the architecture {arch} to dpkg needs root", remedy="USER root above this RUN", reason="not-root"
         )
     programs.ask(["dpkg", "--add-architecture", arch])
-
-
-def _fetch_lists(arch: str) -> None:
-    """Update unless the lists of ``arch`` are there. A source that fails is told, unless ``arch`` has none at all."""
-    if apt.has_lists(arch, programs.ask):
-        return
-    status = programs.run(["apt-get", "update", "-q"])
-    if apt.has_lists(arch, programs.ask):
-        if status:
-            sys.stderr.write(f"xx-apt-get: some package lists could not be fetched; going on with those of {arch}\n")
-        return
-    if status:
-        remedy = "its lines above say which source fails; a mirror that is being updated works again in an hour"
-        raise HostError(
-            f"apt-get update ended with exit code {status} and no package list of {arch} came",
-            remedy=remedy,
-            reason="lists-missing",
-        )
-    raise HostError(
-        f"no source of this stage serves {arch}",
-        remedy="see /etc/apt/sources.list and sources.list.d: do [arch=…] or Architectures: leave it out?",
-        reason="architecture-not-served",
-    )

@@ -59,6 +59,32 @@ def run(argv: Sequence[str]) -> int:
         raise missing(argv[0]) from None
 
 
+def tee(argv: Sequence[str]) -> tuple[int, str]:
+    """Run ``argv`` showing what it prints; its exit code and all of that, stdout and stderr together."""
+    import subprocess
+    import sys
+
+    try:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env={**os.environ, "LC_ALL": "C"},
+        )
+    except FileNotFoundError:
+        raise missing(argv[0]) from None
+    seen = []
+    assert process.stdout is not None
+    for line in process.stdout:
+        sys.stdout.write(line)
+        sys.stdout.flush()
+        seen.append(line)
+    return process.wait(), "".join(seen)
+
+
 def become(argv: Sequence[str], env: Mapping[str, str] | None = None) -> NoReturn:
     """Replace this process by ``argv``. Raises HostError (``program-missing``)."""
     try:

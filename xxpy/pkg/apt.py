@@ -13,18 +13,18 @@ from xxpy.errors import HostError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     Ask = Callable[[Sequence[str]], str]
 
 PACKAGE_COMMANDS = frozenset(
     {
         "install", "reinstall", "remove", "purge", "autoremove", "build-dep", "satisfy", "download", "changelog",
-        "show", "policy", "depends", "rdepends",
+        "show", "info", "list", "policy", "depends", "rdepends",
     }
 )  # fmt: skip
 """Commands of apt and apt-get whose words are packages that a target has of its own."""
-LIST_COMMANDS = frozenset({"install", "reinstall", "build-dep", "download", "show", "policy", "depends", "rdepends"})
+LIST_COMMANDS = PACKAGE_COMMANDS - {"remove", "purge", "autoremove", "list", "changelog", "satisfy"}
 """Those that need the target's package lists."""
 
 META = {"xx-c-essentials": ("gcc",), "xx-cxx-essentials": ("gcc", "g++")}
@@ -87,7 +87,7 @@ def for_architecture(word: str, arch: str) -> str:
 
     A ``-`` at the end (remove it) stays at the end.
     """
-    if ":" in word or word.startswith(("?", "~", "^")):
+    if _has_architecture(word):
         return word
     name = re.split("[=/]", word, maxsplit=1)[0]
     rest = word[len(name) :]
@@ -148,12 +148,19 @@ def _relations(text: str) -> dict[str, list[str]]:
     return found
 
 
-def expand(args: Sequence[str], arch: str, native: bool, ask: Ask) -> list[str]:
-    """``args`` with the packages of ``arch`` in place of the names given. Raises HostError, UsageError."""
+def expand(
+    args: Sequence[str], arch: str, native: bool, ask: Ask, cross: Callable[[Sequence[str]], Mapping[str, str]]
+) -> list[str]:
+    """``args`` with the packages of ``arch`` in place of the names given. Raises HostError, UsageError.
+
+    ``cross`` says of names which packages of this machine make code for the target and are meant by them.
+    """
     at, command = split_command(args)
     if command not in PACKAGE_COMMANDS:
         return list(args)
     words = package_words(args, at)
+    plain = [args[index] for index in words if args[index] not in META and not _has_architecture(args[index])]
+    meant = cross(plain) if plain and not native else {}
     made = []
     for index, word in enumerate(args):
         if index not in words:
@@ -166,11 +173,20 @@ def expand(args: Sequence[str], arch: str, native: bool, ask: Ask) -> list[str]:
                     reason="meta-not-installed",
                 )
             made += libraries_of(META[word], arch, native, ask)
-        elif native:
-            made.append(word)
+        elif native or word in meant:
+            made.append(meant.get(word, word))
         else:
             made.append(for_architecture(word, arch))
     return made
+
+
+def _has_architecture(word: str) -> bool:
+    return ":" in word or word.startswith(("?", "~", "^"))
+
+
+def waiting(args: Sequence[str]) -> list[str]:
+    """``args`` with the request to wait for another dpkg, up to two minutes, rather than to fail at once."""
+    return ["-o", "DPkg::Lock::Timeout=120", *args]
 
 
 def has_lists(arch: str, ask: Ask) -> bool:

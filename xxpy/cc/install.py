@@ -1,0 +1,246 @@
+"""What a set-up leaves in the stage: aliases, clang's configuration file, and the files for build systems.
+
+An alias is a symlink to clang itself wherever clang reads its configuration by the name it is called with: then it
+costs nothing at compile time. Everything is written to a temporary name and renamed, so two at once do no harm.
+"""
+
+from __future__ import annotations
+
+import os
+
+from xxpy.cc import describe
+from xxpy.cc.clang import is_cxx
+from xxpy.cc.describe import Names
+from xxpy.cc.sdk import XCRUN
+from xxpy.cc.toolchain import Toolchain
+from xxpy.errors import HostError
+from xxpy.info import programs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+STATE = "/var/lib/xx"
+"""The folder of a stage that holds what is written for each triple."""
+
+_TOOLS = ("ar", "nm", "strip", "ranlib", "readelf", "objcopy", "objdump", "addr2line", "dlltool", "profdata")
+CMAKE, MESON, SITE = "toolchain.cmake", "cross.ini", "config.site"
+_AUTOWRAP = "autowrap"
+_NAMES = "names"
+
+
+def set_up(chain: Toolchain, folder: str) -> Names:
+    """Make the aliases in ``folder`` and the files below `STATE`. Raises HostError (``not-writable``)."""
+    try:
+        if chain.compiler == "clang":
+            _configure_clang(chain)
+        names = _aliases(chain, folder)
+        home = state_folder(chain)
+        _write(os.path.join(home, CMAKE), describe.cmake_toolchain(chain, names))
+        _write(os.path.join(home, MESON), describe.meson_cross(chain, names))
+        _write(os.path.join(home, SITE), describe.config_site(chain, names))
+    except OSError as error:
+        raise HostError(
+            f"cannot write {error.filename or folder}: {error.strerror}",
+            remedy="USER root above this RUN, and no read-only root; xx-clang itself needs no set-up",
+            reason="not-writable",
+        ) from None
+    return names
+
+
+def set_up_once(chain: Toolchain, folder: str) -> Names:
+    """The names of an earlier set-up, if it was for the same programs; else as `set_up`."""
+    remembered = os.path.join(state_folder(chain), _NAMES)
+    key = " ".join([*chain.cc, *chain.cxx, *chain.link_flags, folder, programs.find("pkg-config")])
+    try:
+        with open(remembered, encoding="utf-8") as file:
+            lines = file.read().splitlines()
+    except (OSError, ValueError):
+        lines = []
+    if len(lines) >= 3 and lines[0] == key and os.path.exists(lines[1]):
+        return Names(lines[1], lines[2], dict(line.split("=", 1) for line in lines[3:] if "=" in line))
+    names = set_up(chain, folder)
+    rows = [key, names.cc, names.cxx, *(f"{tool}={path}" for tool, path in names.tools.items())]
+    _write(remembered, "\n".join(rows) + "\n")
+    return names
+
+
+def state_folder(chain: Toolchain) -> str:
+    """Where the files of this triple lie."""
+    return os.path.join(STATE, chain.triple)
+
+
+def is_set_up(triple: str, folder: str) -> bool:
+    """Whether the aliases of ``triple`` are in ``folder``: a look at one of them."""
+    return os.path.lexists(os.path.join(folder, f"{triple}-clang"))
+
+
+def _triples(chain: Toolchain) -> list[str]:
+    return list(dict.fromkeys((chain.triple, chain.target.triple)))
+
+
+def _configure_clang(chain: Toolchain) -> None:
+    """Beside clang's real file, under each name that some version looks for.
+
+    Before version 16 that is the alias's own beginning, since then the normalised triple (Clang's user manual,
+    "Configuration files").
+    """
+    text = describe.clang_config(chain)
+    _write(os.path.join(state_folder(chain), "clang.cfg"), text)
+    if not _reads_config(chain.clang):
+        return
+    beside = os.path.dirname(os.path.realpath(chain.clang))
+    for triple in _triples(chain):
+        normal = programs.ask([chain.clang, f"--target={triple}", "-print-target-triple"]).strip()
+        own = text
+        if triple != chain.triple:
+            # The name's own architecture comes after the file's and wins: say its level in another way.
+            own = text.replace(f"--target={chain.triple}\n", "")
+        for name in dict.fromkeys((triple, normal)):
+            # The machine's own clang, called plainly, stays as it is.
+            if name and "/" not in name:
+                _write(os.path.join(beside, f"{name}.cfg"), own)
+
+
+def _reads_config(clang: str) -> bool:
+    return os.path.basename(os.path.realpath(clang)).startswith("clang") and os.access(
+        os.path.dirname(os.path.realpath(clang)), os.W_OK
+    )
+
+
+def _aliases(chain: Toolchain, folder: str) -> Names:
+    tools: dict[str, str] = {}
+    for triple in reversed(_triples(chain)):
+        for end in _ends(chain):
+            _compiler_alias(chain, os.path.join(folder, f"{triple}-{end}"))
+        for tool in _TOOLS:
+            if path := _tool_alias(chain, tool, folder, triple):
+                tools[tool] = path
+        for tool, text in _scripts(chain, folder).items():
+            path = os.path.join(folder, f"{triple}-{tool}")
+            if not programs.find(path) or tool not in ("pkg-config", "windres"):
+                _write(path, text, 0o755)
+            tools[tool] = path
+    if chain.target.platform.os == "darwin" and not programs.find("xcrun"):
+        _write(os.path.join(folder, "xcrun"), XCRUN, 0o755)
+    cc, cxx = (os.path.join(folder, f"{chain.triple}-{end}") for end in _ends(chain)[:2])
+    return Names(cc, cxx, tools)
+
+
+def _ends(chain: Toolchain) -> tuple[str, ...]:
+    """What the compiler's aliases end with, the two to be told of first. gcc has its own names beside them."""
+    return ("clang", "clang++", "cc", "c++") if chain.compiler == "clang" else ("cc", "c++")
+
+
+def _compiler_alias(chain: Toolchain, path: str) -> None:
+    argv = chain.cxx if is_cxx(path) else chain.cc
+    if chain.compiler == "clang" and _reads_config(chain.clang):
+        _link(os.path.realpath(chain.clang), path)
+        return
+    if chain.compiler == "clang":
+        argv = [argv[0], "--config", os.path.join(state_folder(chain), "clang.cfg")]
+    words = " ".join(describe.shell_word(word) for word in argv)
+    _write(path, f'#!/bin/sh\nexec {words} "$@"\n', 0o755)
+
+
+def _tool_alias(chain: Toolchain, tool: str, folder: str, triple: str) -> str:
+    alias = os.path.join(folder, f"{triple}-{tool}")
+    found = chain.tool(tool)
+    if not found:
+        return ""
+    if os.path.lexists(alias) and not os.path.islink(alias):
+        # A cross binutils package has put its own there.
+        return alias
+    if os.path.realpath(found) != os.path.realpath(alias):
+        # GNU's and LLVM's multi-call programs go by their name, which a triple with dots hides from them.
+        if "." in triple:
+            _write(alias, f'#!/bin/sh\nexec {found} "$@"\n', 0o755)
+        else:
+            _link(found, alias)
+    return alias
+
+
+def _scripts(chain: Toolchain, folder: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    path = chain.env.get("PATH")
+    if programs.find("pkg-config", path):
+        found["pkg-config"] = describe.pkg_config_script(chain, "pkg-config")
+    cc = os.path.join(folder, f"{chain.triple}-clang")
+    if chain.compiler == "clang":
+        # llvm-as is another thing: it reads LLVM's own assembly.
+        found["as"] = f'#!/bin/sh\nexec {cc} -c -x assembler -o a.out "$@"\n'
+        if chain.linker is not None and not programs.find(f"{chain.target.triple}-ld", path):
+            found["ld"] = f'#!/bin/sh\nexec {chain.linker.path} "$@"\n'
+    if chain.target.platform.os == "windows" and programs.find("llvm-rc", path):
+        found["windres"] = f'#!/bin/sh\nexec xx-windres --target={chain.target.triple} "$@"\n'
+    return found
+
+
+def _link(to: str, path: str) -> None:
+    temporary = f"{path}.{os.getpid()}"
+    os.symlink(to, temporary)
+    os.replace(temporary, path)
+
+
+def _write(path: str, text: str, mode: int = 0o644) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    temporary = f"{path}.{os.getpid()}"
+    with open(temporary, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.chmod(temporary, mode)
+    os.replace(temporary, path)
+
+
+def wrap(wrapper: str, env: Mapping[str, str]) -> list[str]:
+    """Have ``clang`` and ``clang++`` mean the wrapper, until `unwrap`: symlinks in a folder of PATH before clang's.
+
+    The paths that were made. Raises HostError (``not-writable``).
+    """
+    made = [link_clang(name, wrapper, env) for name in ("clang", "clang++")]
+    try:
+        _write(os.path.join(STATE, _AUTOWRAP), "")
+    except OSError as error:
+        raise HostError(
+            f"cannot write {STATE}: {error.strerror}", remedy="USER root above this RUN", reason="not-writable"
+        ) from None
+    return made
+
+
+def link_clang(name: str, wrapper: str, env: Mapping[str, str]) -> str:
+    """Make ``name`` a symlink to the wrapper, before the real one on PATH. Raises HostError (``not-writable``)."""
+    own = os.path.realpath(wrapper)
+    for folder in (env.get("PATH") or os.defpath).split(":"):
+        path = os.path.join(folder, name)
+        if os.path.realpath(path) == own and os.path.lexists(path):
+            return path
+        if os.path.lexists(path):
+            break
+        if os.path.isdir(folder) and os.access(folder, os.W_OK):
+            _link(_twin(own, name), path)
+            return path
+    raise HostError(
+        f"no folder of PATH before that of {name} can be written to",
+        remedy="USER root above this RUN, and /usr/local/bin before /usr/bin in PATH",
+        reason="not-writable",
+    )
+
+
+def _twin(own: str, name: str) -> str:
+    return os.path.join(os.path.dirname(own), f"xx-{name}")
+
+
+def unwrap(wrapper: str, env: Mapping[str, str]) -> None:
+    """Undo `wrap`. Nothing happens where nothing was wrapped."""
+    home = os.path.dirname(os.path.realpath(wrapper))
+    for folder in (env.get("PATH") or os.defpath).split(":"):
+        for name in ("clang", "clang++"):
+            path = os.path.join(folder, name)
+            if os.path.islink(path) and os.readlink(path) == os.path.join(home, f"xx-{name}"):
+                os.unlink(path)
+    if is_wrapped():
+        os.unlink(os.path.join(STATE, _AUTOWRAP))
+
+
+def is_wrapped() -> bool:
+    """Whether ``clang`` means the wrapper for the target."""
+    return os.path.exists(os.path.join(STATE, _AUTOWRAP))

@@ -1,0 +1,1 @@
+"""Go for a target: its variables, and the C compiler that cgo is given."""

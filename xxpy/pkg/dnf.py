@@ -1,0 +1,79 @@
+"""dnf, yum and microdnf for a target: a second root ``/<triple>``, filled with ``--forcearch``.
+
+Fedora and RHEL put 64-bit libraries of every architecture into ``/usr/lib64``, so two cannot share a root. Source:
+dnf(8), "Options".
+"""
+
+from __future__ import annotations
+
+from xxpy.errors import HostError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+META: Mapping[str, tuple[str, ...]] = {
+    "xx-c-essentials": ("glibc-devel", "gcc"),
+    "xx-cxx-essentials": ("glibc-devel", "gcc", "libstdc++-devel"),
+}
+"""gcc has the runtime (libgcc, crtbegin.o) that clang links as well."""
+
+_WITH_VALUE = frozenset({"-c", "--config", "-x", "--exclude", "--excludepkgs", "-e", "-d", "-R", "-b", "--comment"})
+_INSTALLING = frozenset({"install", "reinstall", "localinstall", "download"})
+
+
+def command_of(args: Sequence[str]) -> str:
+    """The command among ``args``: ``install``; empty if there is none."""
+    skip = False
+    for arg in args:
+        if skip:
+            skip = False
+        elif arg in _WITH_VALUE:
+            skip = True
+        elif not arg.startswith("-"):
+            return arg
+    return ""
+
+
+def expand(args: Sequence[str]) -> list[str]:
+    """``args`` with the packages that meta-names stand for, each once. Raises UsageError (``meta-not-installed``)."""
+    made: list[str] = []
+    for arg in args:
+        if arg not in META:
+            made.append(arg)
+        elif command_of(args) not in _INSTALLING:
+            raise UsageError(
+                f"{arg} stands for packages to install, not to {command_of(args) or 'be given alone'}",
+                remedy=f"name the packages: {' '.join(META[arg])}",
+                reason="meta-not-installed",
+            )
+        else:
+            made += [name for name in META[arg] if name not in made]
+    return made
+
+
+def command_line(
+    program: str, args: Sequence[str], arch: str, root: str, release: str, cross: bool, config: str = "/etc"
+) -> list[str]:
+    """The whole command line of ``program`` (dnf, yum, microdnf).
+
+    ``arch`` is RPM's name of the target's, ``release`` the stage's VERSION_ID; ``config`` the folder of the stage's
+    configuration. Scriptlets are not run: the target's programs do not run here. Raises HostError (``no-release``).
+    """
+    if not cross:
+        return [program, *expand(args)]
+    if not release:
+        raise HostError(
+            "this stage's os-release has no VERSION_ID, so its packages cannot be found for another architecture",
+            remedy="is /etc/os-release there?",
+            reason="no-release",
+        )
+    made = [
+        program, f"--installroot={root}", f"--forcearch={arch}", f"--releasever={release}",
+        f"--setopt=reposdir={config}/yum.repos.d", f"--setopt=varsdir={config}/dnf/vars",
+        "--setopt=tsflags=noscripts", "--setopt=install_weak_deps=False",
+    ]  # fmt: skip
+    if program == "microdnf":
+        # It insists on both where an installroot is named.
+        made += ["--noplugins", f"--config={config}/dnf/dnf.conf", f"--setopt=cachedir={root}/var/cache/microdnf"]
+    return [*made, *expand(args)]

@@ -1,0 +1,85 @@
+"""Fetching package lists: those that are missing, once, and a word on each that a mirror does not have in step."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+from xxpy.errors import HostError
+from xxpy.info import programs
+from xxpy.pkg import apt
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_FAILED = re.compile(r"^(?:E|Err|W)[:\d]* .*?(\S+://\S+)(.*)$")
+_STEP = ("unexpected size", "Hash Sum mismatch", "hash mismatch", "Hashes of expected file", "Mirror sync in progress")
+
+
+def update_command(arch: str, native: str, have_native: bool) -> list[str]:
+    """``apt-get update`` for what is missing: where this machine's lists are there, only the target's are fetched."""
+    command = ["apt-get", "update", "-q"]
+    if have_native and arch != native:
+        # Not to be cleaned away: the lists that this call does not ask for.
+        command += ["-o", f"APT::Architectures={arch}", "-o", f"APT::Architectures::={arch}"]
+        command += ["-o", "APT::Get::List-Cleanup=false", "-o", "Acquire::Languages=none"]
+    return command
+
+
+def behind(output: str, arch: str) -> list[str]:
+    """The indexes of ``arch`` that differ from what their Release file says, as ``apt-get update`` tells it."""
+    found: list[str] = []
+    lines = output.splitlines()
+    for index, line in enumerate(lines):
+        match = _FAILED.match(line)
+        if match is None:
+            continue
+        # apt tells the reason beside the URL or in the indented lines below it.
+        reason = match[2] + " ".join(each for each in lines[index + 1 : index + 3] if each.startswith(" "))
+        named = f"{match[1]} {match[2]}"
+        if any(words in reason for words in _STEP) and (f"binary-{arch}" in named or f" {arch} " in f"{named} "):
+            found.append(match[1] if f"binary-{arch}" in match[1] else f"{match[1]} ({arch})")
+    return list(dict.fromkeys(found))
+
+
+def fetch(arch: str, native: str) -> None:
+    """Fetch the lists of ``arch``, and this machine's if they are not there either.
+
+    Raises HostError (``lists-missing``, ``lists-behind``, ``architecture-not-served``).
+    """
+    have = _architectures()
+    if arch in have:
+        return
+    status, output = programs.tee(update_command(arch, native, native in have))
+    late = behind(output, arch)
+    for index in late:
+        sys.stderr.write(
+            f"xx-apt-get: {index} is not in step with its Release file on this mirror: packages of {arch} may seem "
+            "to be missing until it is\n"
+        )
+    if apt.has_lists(arch, programs.ask):
+        if status and not late:
+            sys.stderr.write(f"xx-apt-get: some package lists could not be fetched; going on with those of {arch}\n")
+        return
+    if late:
+        raise HostError(
+            f"this mirror's packages of {arch} are not in step with its Release file",
+            remedy="another mirror or suite, or an hour later: nothing is wrong with the stage",
+            reason="lists-behind",
+        )
+    if status:
+        raise HostError(
+            f"apt-get update ended with exit code {status} and no package list of {arch} came",
+            remedy="its lines above say which source fails; a mirror that is being updated works again in an hour",
+            reason="lists-missing",
+        )
+    raise HostError(
+        f"no source of this stage serves {arch}",
+        remedy="see /etc/apt/sources.list and sources.list.d: do [arch=…] or Architectures: leave it out?",
+        reason="architecture-not-served",
+    )
+
+
+def _architectures() -> Sequence[str]:
+    return programs.ask(["apt-get", "indextargets", "--format", "$(ARCHITECTURE)", "Created-By: Packages"]).split()
