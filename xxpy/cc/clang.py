@@ -74,8 +74,8 @@ def has_config(args: Sequence[str]) -> bool:
     return any(arg == "--config" or arg.startswith("--config=") for arg in args)
 
 
-def command_line(args: Sequence[str], target: Target, env: Mapping[str, str], cxx: bool, skip: str = "") -> list[str]:
-    """The whole command line for ``args``. ``skip`` as for `find.find_clang`. Raises HostError, UsageError.
+def command_line(args: Sequence[str], target: Target, env: Mapping[str, str], cxx: bool) -> list[str]:
+    """The whole command line for ``args``. Raises HostError, UsageError.
 
     Only a call that links looks for a linker: a stage that compiles needs none.
     """
@@ -85,7 +85,7 @@ def command_line(args: Sequence[str], target: Target, env: Mapping[str, str], cx
     if toolchain.preferred_compiler(env) != "clang":
         chain = toolchain.Toolchain(target, env)
         return [*(chain.cxx if cxx else chain.cc), *args]
-    clang = find.find_clang(cxx, env, skip)
+    clang = find.find_clang(cxx, env)
     made = [clang, *toolchain.clang_flags(target)]
     own = any(arg.startswith(("-fuse-ld", "--ld-path")) for arg in args)
     if links(args) and not own:

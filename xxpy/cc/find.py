@@ -20,17 +20,17 @@ def search_path(env: Mapping[str, str]) -> list[str]:
     return (env.get("PATH") or os.defpath).split(":")
 
 
-def find_clang(cxx: bool, env: Mapping[str, str], skip: str = "") -> str:
+def find_clang(cxx: bool, env: Mapping[str, str]) -> str:
     """clang or clang++: XX_CLANG, else the one on PATH, else the newest ``clang-N`` there.
 
-    ``skip`` is a real path that is not clang though it is called so: our own wrapper. Raises HostError (``no-clang``).
+    A ``clang`` that is a symlink to a wrapper of ours is passed over. Raises HostError (``no-clang``).
     """
     name = "clang++" if cxx else "clang"
     if asked := env.get(CLANG_VARIABLE, ""):
         return _asked_clang(asked, cxx, env)
     for folder in search_path(env):
         full = os.path.join(folder, name)
-        if _runs(full) and not (skip and os.path.realpath(full) == skip):
+        if _runs(full) and not os.path.basename(os.path.realpath(full)).startswith("xx-"):
             return full
     if best := max(_versioned(name, env), default=None):
         return best[1]

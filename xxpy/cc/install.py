@@ -191,12 +191,12 @@ def _write(path: str, text: str, mode: int = 0o644) -> None:
     os.replace(temporary, path)
 
 
-def wrap(wrapper: str, env: Mapping[str, str]) -> list[str]:
-    """Have ``clang`` and ``clang++`` mean the wrapper, until `unwrap`: symlinks in a folder of PATH before clang's.
+def wrap(home: str, env: Mapping[str, str]) -> list[str]:
+    """Have ``clang`` and ``clang++`` mean the wrappers in the folder ``home``, until `unwrap`: symlinks before clang's.
 
     The paths that were made. Raises HostError (``not-writable``).
     """
-    made = [link_clang(name, wrapper, env) for name in ("clang", "clang++")]
+    made = [link_clang(name, home, env) for name in ("clang", "clang++")]
     try:
         _write(os.path.join(STATE, _AUTOWRAP), "")
     except OSError as error:
@@ -206,17 +206,16 @@ def wrap(wrapper: str, env: Mapping[str, str]) -> list[str]:
     return made
 
 
-def link_clang(name: str, wrapper: str, env: Mapping[str, str]) -> str:
-    """Make ``name`` a symlink to the wrapper, before the real one on PATH. Raises HostError (``not-writable``)."""
-    own = os.path.realpath(wrapper)
+def link_clang(name: str, home: str, env: Mapping[str, str]) -> str:
+    """Make ``name`` a symlink to the wrapper in ``home``, before clang on PATH. Raises HostError (``not-writable``)."""
     for folder in (env.get("PATH") or os.defpath).split(":"):
         path = os.path.join(folder, name)
-        if os.path.realpath(path) == own and os.path.lexists(path):
+        if _is_ours(path, home, name):
             return path
         if os.path.lexists(path):
             break
         if os.path.isdir(folder) and os.access(folder, os.W_OK):
-            _link(_twin(own, name), path)
+            _link(os.path.join(home, f"xx-{name}"), path)
             return path
     raise HostError(
         f"no folder of PATH before that of {name} can be written to",
@@ -225,17 +224,16 @@ def link_clang(name: str, wrapper: str, env: Mapping[str, str]) -> str:
     )
 
 
-def _twin(own: str, name: str) -> str:
-    return os.path.join(os.path.dirname(own), f"xx-{name}")
+def _is_ours(path: str, home: str, name: str) -> bool:
+    return os.path.islink(path) and os.readlink(path) == os.path.join(home, f"xx-{name}")
 
 
-def unwrap(wrapper: str, env: Mapping[str, str]) -> None:
+def unwrap(home: str, env: Mapping[str, str]) -> None:
     """Undo `wrap`. Nothing happens where nothing was wrapped."""
-    home = os.path.dirname(os.path.realpath(wrapper))
     for folder in (env.get("PATH") or os.defpath).split(":"):
         for name in ("clang", "clang++"):
             path = os.path.join(folder, name)
-            if os.path.islink(path) and os.readlink(path) == os.path.join(home, f"xx-{name}"):
+            if _is_ours(path, home, name):
                 os.unlink(path)
     if is_wrapped():
         os.unlink(os.path.join(STATE, _AUTOWRAP))

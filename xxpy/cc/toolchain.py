@@ -106,8 +106,8 @@ class Toolchain:
 
     __slots__ = ("cc", "clang", "compiler", "cxx", "env", "linker", "sysroot", "target")
 
-    def __init__(self, target: Target, env: Mapping[str, str], skip: str = "") -> None:
-        """Look for all of it. ``skip``: as `find.find_clang`. Raises HostError, UsageError."""
+    def __init__(self, target: Target, env: Mapping[str, str]) -> None:
+        """Look for all of it. Raises HostError, UsageError."""
         self.target = target
         self.env = env
         self.compiler = preferred_compiler(env)
@@ -115,11 +115,11 @@ class Toolchain:
         self.linker: Linker | None = None
         self.sysroot = sysroot_of(target)
         if self.compiler == "clang":
-            self.clang = find.find_clang(False, env, skip)
+            self.clang = find.find_clang(False, env)
             flags = clang_flags(target)
             self.linker = find_linker(target, env, self.clang)
             self.cc = [self.clang, *flags]
-            self.cxx = [find.find_clang(True, env, skip), *flags]
+            self.cxx = [find.find_clang(True, env), *flags]
         elif self.compiler == "gcc":
             self.cc = [find.find_gcc(target.triple, target.is_cross, False, env)]
             self.cxx = [find.find_gcc(target.triple, target.is_cross, True, env)]

@@ -79,17 +79,13 @@ def _serve(name: str, args: Sequence[str]) -> int:
         return _own_option(own[-1] if "--wrap" not in own else "--wrap", target)
     args = clang.without_target(args)
     _first_call(target)
-    programs.become(clang.command_line(args, target, os.environ, cxx, _wrapper()))
+    programs.become(clang.command_line(args, target, os.environ, cxx))
 
 
 def _wrapped_here(args: Sequence[str]) -> bool:
     from xxpy.cc import install
 
     return install.is_wrapped() or clang.given_target(args) != ""
-
-
-def _wrapper() -> str:
-    return os.path.realpath(_own_path())
 
 
 def _own_path() -> str:
@@ -105,7 +101,7 @@ def _folder() -> str:
 def _real_clang(cxx: bool) -> str:
     from xxpy.cc.find import find_clang
 
-    return find_clang(cxx, os.environ, _wrapper())
+    return find_clang(cxx, os.environ)
 
 
 def _target(name: str, args: Sequence[str]) -> Target | None:
@@ -151,13 +147,13 @@ def _set_up(target: Target) -> tuple[Toolchain, Names]:
     from xxpy.cc.find import llvm_version
     from xxpy.cc.toolchain import Toolchain
 
-    chain = Toolchain(target, os.environ, _wrapper())
+    chain = Toolchain(target, os.environ)
     names = install.set_up(chain, _folder())
     if chain.clang and 0 < llvm_version(chain.clang) < _OLD_CLANG:
         # So that `clang --target=<triple>`, which reads no configuration file there, links as the alias does.
         try:
             for each in ("clang", "clang++"):
-                install.link_clang(each, os.path.join(_folder(), f"xx-{each}"), os.environ)
+                install.link_clang(each, _folder(), os.environ)
         except HostError:
             return chain, names
     return chain, names
@@ -171,10 +167,10 @@ def _own_option(option: str, target: Target) -> int:
         print(clang_triple(target))
         return 0
     if option == "--unwrap":
-        install.unwrap(_wrapper(), os.environ)
+        install.unwrap(_folder(), os.environ)
         return 0
     if option == "--wrap":
-        install.wrap(_wrapper(), os.environ)
+        install.wrap(_folder(), os.environ)
         return 0
     if option == "--print-sysroot":
         from xxpy.cc.sdk import find_sdk

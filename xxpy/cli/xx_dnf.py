@@ -55,6 +55,8 @@ def _serve(program: str, args: list[str], target: Target) -> int:
         return 0
     if not programs.find(program):
         raise programs.missing(program)
+    if target.is_cross:
+        program = dnf.serving(program, os.path.realpath(programs.find(program)), bool(programs.find("dnf")))
     release = target.distro.version_id
     if target.distro.id not in ("fedora", "centos"):
         # RHEL and its kin name repositories by the major version.

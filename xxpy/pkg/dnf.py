@@ -69,11 +69,29 @@ def command_line(
             reason="no-release",
         )
     made = [
-        program, f"--installroot={root}", f"--forcearch={arch}", f"--releasever={release}",
+        program, f"--installroot={root}", f"--releasever={release}",
         f"--setopt=reposdir={config}/yum.repos.d", f"--setopt=varsdir={config}/dnf/vars",
         "--setopt=tsflags=noscripts", "--setopt=install_weak_deps=False",
     ]  # fmt: skip
-    if program == "microdnf":
-        # It insists on both where an installroot is named.
-        made += ["--noplugins", f"--config={config}/dnf/dnf.conf", f"--setopt=cachedir={root}/var/cache/microdnf"]
-    return [*made, *expand(args)]
+    # dnf5 takes it after the command alone, dnf 4 anywhere.
+    words = expand(args)
+    command = command_of(words)
+    at = words.index(command) + 1 if command else 0
+    return [*made, *words[:at], f"--forcearch={arch}", *words[at:]]
+
+
+def serving(program: str, real: str, has_dnf: bool) -> str:
+    """What does the work of ``program`` for another architecture, its real path being ``real``.
+
+    The microdnf of RHEL 8 and 9 has no ``--forcearch``; Fedora's is dnf5 by another name.
+    Raises HostError (``no-forcearch``).
+    """
+    if program != "microdnf" or real.endswith("dnf5"):
+        return program
+    if has_dnf:
+        return "dnf"
+    raise HostError(
+        "microdnf installs for this machine's architecture alone",
+        remedy="RUN microdnf install -y dnf, before this step: dnf does it",
+        reason="no-forcearch",
+    )

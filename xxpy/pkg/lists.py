@@ -39,8 +39,9 @@ def behind(output: str, arch: str) -> list[str]:
         reason = match[2] + " ".join(each for each in lines[index + 1 : index + 3] if each.startswith(" "))
         named = f"{match[1]} {match[2]}"
         if any(words in reason for words in _STEP) and (f"binary-{arch}" in named or f" {arch} " in f"{named} "):
-            found.append(match[1] if f"binary-{arch}" in match[1] else f"{match[1]} ({arch})")
-    return list(dict.fromkeys(found))
+            found.append(match[1] if f"binary-{arch}" in match[1] else "")
+    # The lines with the whole URL come at the end, those that name the suite before them.
+    return [url for url in dict.fromkeys(found) if url]
 
 
 def fetch(arch: str, native: str) -> None:
@@ -55,8 +56,8 @@ def fetch(arch: str, native: str) -> None:
     late = behind(output, arch)
     for index in late:
         sys.stderr.write(
-            f"xx-apt-get: {index} is not in step with its Release file on this mirror: packages of {arch} may seem "
-            "to be missing until it is\n"
+            f"xx-apt-get: {index} lags behind its Release file on this mirror: until it does not, packages of {arch} "
+            "may seem to be missing\n"
         )
     if apt.has_lists(arch, programs.ask):
         if status and not late:

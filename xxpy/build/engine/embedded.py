@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -113,6 +114,7 @@ class _Solver:
         self._cache = cache
         self._job = job
         self._graph = job.plan.graph
+        self._ending = threading.Event()
         self._records = dict(records)
         self._steps = _cached(records)
         self._chains: dict[Digest, Chain] = {digest: record.chain for digest, record in records.items()}
@@ -173,7 +175,10 @@ class _Solver:
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 finished = running.pop(future)
-                # The first error ends the build; the kernel ends the steps beside it when the worker is gone.
+                if future.exception() is not None:
+                    # The first error ends the build; the kernel ends the steps beside it when the worker is gone.
+                    self._ending.set()
+                    self._pool.shutdown(wait=False, cancel_futures=True)
                 future.result()
                 for inputs in waiting.values():
                     inputs.discard(finished)
@@ -199,6 +204,9 @@ class _Solver:
         try:
             record, cached = self._solved(vertex)
         except BaseException as error:
+            if self._ending.is_set():
+                # What fails now fails because the build ends: not worth a word beside the reason.
+                raise
             text = error.message if isinstance(error, XxError) else str(error)
             self._tell(StepDone(vertex.digest, time.monotonic(), time.monotonic() - began, cached=False, error=text))
             raise

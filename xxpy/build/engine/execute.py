@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -167,6 +168,9 @@ _MOUNT_FLAGS = {
 }
 
 
+_REFUSED = re.compile("exec format error|cannot execute|syntax error|not found|no such file", re.IGNORECASE)
+
+
 def _foreign_program(vertex: Vertex, made: Draft, lines: list[str]) -> str:
     """A program among the words of ``lines`` that is built for another architecture than the step runs on; else empty.
 
@@ -174,7 +178,8 @@ def _foreign_program(vertex: Vertex, made: Draft, lines: list[str]) -> str:
     script and complains of its syntax); all name the file.
     """
     assert isinstance(vertex.op, ExecOp) and vertex.platform is not None
-    words = [word.strip(":'\"()`,") for line in reversed(lines) for word in line.split()]
+    refused = [line for line in reversed(lines) if _REFUSED.search(line)]
+    words = [word.strip(":'\"()`,") for line in refused for word in line.split()]
     for word in dict.fromkeys(words[:_MOST_WORDS]):
         if "/" not in word:
             continue

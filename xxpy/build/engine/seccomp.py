@@ -24,7 +24,15 @@ NAMESPACE_BITS = (0x00020000, 0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x
 """CLONE_NEW* of clone(2), which a step may not ask for."""
 
 
-def profile() -> dict[str, Any]:
+ARCHITECTURES = {
+    "x86_64": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
+    "aarch64": ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"],
+    "s390x": ["SCMP_ARCH_S390X", "SCMP_ARCH_S390"],
+}
+"""By `uname -m`: the system call tables of the kernel that a step may use. One that is not named kills the program."""
+
+
+def profile(machine: str) -> dict[str, Any]:
     """The ``linux.seccomp`` object of the runtime's configuration: EPERM for what is refused, ENOSYS for clone3.
 
     clone3 passes its flags in memory, which a filter cannot read; a C library told ENOSYS uses clone instead.
@@ -32,6 +40,7 @@ def profile() -> dict[str, Any]:
     flags = [{"index": 0, "value": bit, "valueTwo": bit, "op": "SCMP_CMP_MASKED_EQ"} for bit in NAMESPACE_BITS]
     return {
         "defaultAction": "SCMP_ACT_ALLOW",
+        **({"architectures": ARCHITECTURES[machine]} if machine in ARCHITECTURES else {}),
         "syscalls": [
             {"names": list(REFUSED), "action": "SCMP_ACT_ERRNO", "errnoRet": 1},
             {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -73,7 +74,7 @@ def runtime_spec(op: ExecOp, rootfs: str, user: User, binds: Sequence[BindMount]
             "namespaces": [{"type": kind} for kind in ("mount", "pid", "ipc", "uts", *own_network)],
             "maskedPaths": list(MASKED),
             "readonlyPaths": list(READ_ONLY),
-            "seccomp": profile(),
+            "seccomp": profile(os.uname().machine),
             "rootfsPropagation": "rprivate",
         },
     }
