@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,37 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 BOTH = "linux/amd64,linux/arm64"
 START = "from xxpy.cli.xx import main; main(prog_name='xx')"
+
+
+# A base is a day's packages: one that is much older than its archive makes every installation an upgrade.
+_BASE_DAYS = 10
+
+
+def kept_bases() -> Path:
+    """The store of base images that is kept from one test run to the next, below the user's cache folder."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", "") or Path.home() / ".cache")
+    store = cache / "xxpy-tests" / "bases"
+    index = store / "index.json"
+    if index.exists() and time.time() - index.stat().st_mtime > _BASE_DAYS * 86400:
+        shutil.rmtree(store)
+    store.parent.mkdir(parents=True, exist_ok=True)
+    return store
+
+
+def store_from(kept: Path, store: Path) -> Path:
+    """A new store at ``store`` with the images of ``kept``, whose blobs it shares, and nothing else."""
+
+    def linked(source: str, target: str) -> None:
+        try:
+            os.link(source, target)
+        except OSError:
+            shutil.copy2(source, target)
+
+    made_anew = shutil.ignore_patterns("records", "snapshots", "locks", "tmp", "index.json")
+    shutil.copytree(kept, store, copy_function=linked, ignore=made_anew)
+    if (kept / "index.json").exists():
+        shutil.copy2(kept / "index.json", store / "index.json")
+    return store
 
 
 @dataclass(frozen=True)
@@ -40,7 +73,9 @@ class Xx:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("XX_", "SOURCE_DATE"))}
         return {**kept, "PYTHONPATH": str(ROOT), "XX_STORE": str(self.store), **(env or {})}
 
-    def run(self, *args: str, env: Mapping[str, str] | None = None, before: Sequence[str] = ()) -> Done:
+    def run(
+        self, *args: str, env: Mapping[str, str] | None = None, before: Sequence[str] = (), timeout: int = 600
+    ) -> Done:
         done = subprocess.run(
             [*before, *self.argv(*args)],
             cwd=self.folder,
@@ -50,7 +85,7 @@ class Xx:
             text=True,
             errors="replace",
             check=False,
-            timeout=600,
+            timeout=timeout,
         )
         assert "Traceback" not in done.stderr, done.stderr
         return Done(done.returncode, done.stdout, done.stderr)

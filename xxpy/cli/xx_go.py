@@ -9,6 +9,7 @@ from xxpy.errors import HostError, UsageError, XxError
 from xxpy.go import environment
 from xxpy.info import programs
 from xxpy.info.target import Target
+from xxpy.info.wasi import is_wasi
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def _serve(args: Sequence[str]) -> int:
     if args == ["--unwrap"]:
         return _unwrap()
     command = environment.subcommand_of(args)
-    made = dict(environment.WASI) if environment.is_wasi(env) else _for_target(env, command)
+    made = dict(environment.WASI) if is_wasi(env) else _for_target(env, command)
     if args == ["--print-env"]:
         from xxpy.cc.describe import shell_word
 

@@ -48,12 +48,6 @@ WASI = {"GOOS": "wasip1", "GOARCH": "wasm"}
 """For wasi/wasm, which no C toolchain here serves. Needs Go 1.21."""
 
 
-def is_wasi(env: Mapping[str, str]) -> bool:
-    """Whether the stage is to produce code for WASI, in any of the ways to say so."""
-    named = env.get("TARGETPLATFORM") or env.get("TARGETPAIR", "").replace("-", "/") or env.get("TARGETOS", "")
-    return named.partition("/")[0] in ("wasi", "wasip1")
-
-
 def subcommand_of(args: Sequence[str]) -> str:
     """``build`` of ``-C dir build …``."""
     skip = False

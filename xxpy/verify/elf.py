@@ -9,10 +9,10 @@ Names and numbers are those of the System V ABI (gABI), chapters "Object Files" 
 from __future__ import annotations
 
 import os
-import stat
 from struct import unpack_from
 
 from xxpy.errors import XxError
+from xxpy.verify.source import Source, open_regular, regular_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,10 +23,14 @@ if TYPE_CHECKING:
 ET_REL, ET_EXEC, ET_DYN, ET_CORE = 1, 2, 3, 4
 OSABI_NAMES = {0: "System V", 2: "NetBSD", 3: "Linux", 6: "Solaris", 9: "FreeBSD", 12: "OpenBSD", 97: "ARM"}
 
-_PT_DYNAMIC, _PT_INTERP = 2, 3
-_DT_NULL, _DT_NEEDED = 0, 1
+PT_LOAD, PT_DYNAMIC, PT_INTERP, PT_NOTE, PT_GNU_PROPERTY = 1, 2, 3, 4, 0x6474E553
+DT_NEEDED = 1
+_DT_NULL = 0
 _PN_XNUM = 0xFFFF
-_MAX_DYNAMIC_BYTES = 4 << 20
+# A program has some dozens of tags; 65536 are read of one that has more than it can use.
+_MAX_DYNAMIC_BYTES = 1 << 20
+_MAX_PATH = 4096
+_WHAT = "ELF file"
 
 MACHINE_NAMES: dict[tuple[int, int, Order], str] = {
     (62, 64, "little"): "x86-64",
@@ -73,11 +77,13 @@ _OTHER_FORMATS = (
 class ElfHeader:
     """What an ELF file says of itself.
 
-    ``machine`` is e_machine, ``bits`` 32 or 64, ``order`` the byte order, ``osabi`` EI_OSABI, ``kind`` e_type.
-    ``has_interpreter`` is whether a PT_INTERP names a dynamic linker, ``needs_libraries`` whether a DT_NEEDED exists.
+    ``machine`` is e_machine, ``bits`` 32 or 64, ``order`` the byte order, ``osabi`` EI_OSABI, ``kind`` e_type,
+    ``flags`` e_flags. ``interpreter`` is the dynamic linker's path (PT_INTERP), empty without one.
+    ``needs_libraries`` is whether a DT_NEEDED exists. ``segments`` are (p_type, offset, address, bytes in the file),
+    ``dynamic`` the (tag, value) pairs of the dynamic section.
     """
 
-    __slots__ = ("bits", "has_interpreter", "kind", "machine", "needs_libraries", "order", "osabi")
+    __slots__ = ("bits", "dynamic", "flags", "interpreter", "kind", "machine", "order", "osabi", "sections", "segments")
 
     def __init__(self, machine: int, bits: int, order: Order, osabi: int, kind: int) -> None:
         self.machine = machine
@@ -85,8 +91,25 @@ class ElfHeader:
         self.order: Order = order
         self.osabi = osabi
         self.kind = kind
-        self.has_interpreter = False
-        self.needs_libraries = False
+        self.flags = 0
+        self.interpreter = ""
+        self.segments: list[tuple[int, int, int, int]] = []
+        self.dynamic: list[tuple[int, int]] = []
+        self.sections = (0, 0, 0)
+        """Offset, count and entry size of the section headers."""
+
+    @property
+    def end(self) -> str:
+        """The byte order as the struct module writes it."""
+        return "<" if self.order == "little" else ">"
+
+    @property
+    def has_interpreter(self) -> bool:
+        return any(kind == PT_INTERP for kind, _, _, _ in self.segments)
+
+    @property
+    def needs_libraries(self) -> bool:
+        return any(tag == DT_NEEDED for tag, _ in self.dynamic)
 
     @property
     def machine_name(self) -> str:
@@ -106,128 +129,92 @@ def read_elf(file: str | os.PathLike[str] | int) -> ElfHeader:
     ``elf-unreadable`` (missing, forbidden, an I/O error), ``elf-not-file`` (a directory, FIFO, device or socket; never
     waited on), ``elf-foreign`` (a regular file of another format), ``elf-damaged`` (cut off or contradicting itself).
     """
-    if isinstance(file, int):
-        return _read_fd(file)
     try:
-        # Without O_NONBLOCK, opening a FIFO waits for a writer.
-        fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-    except OSError as error:
-        if _is_special(file):
-            raise XxError("is a device or a socket, not a program", reason="elf-not-file") from None
-        raise XxError(f"cannot be read: {error.strerror}", reason="elf-unreadable") from None
-    except ValueError:
-        raise XxError("cannot be read: the name has a NUL character", reason="elf-unreadable") from None
-    try:
-        return _read_fd(fd)
-    finally:
-        os.close(fd)
-
-
-def _is_special(path: str | os.PathLike[str]) -> bool:
-    try:
-        mode = os.stat(path).st_mode
-    except OSError:
-        return False
-    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
-
-
-def _read_fd(fd: int) -> ElfHeader:
-    try:
-        info = os.fstat(fd)
-        if stat.S_ISDIR(info.st_mode):
-            raise XxError("is a directory, not a program", reason="elf-not-file")
-        if not stat.S_ISREG(info.st_mode):
-            what = "FIFO" if stat.S_ISFIFO(info.st_mode) else "device or a socket"
-            raise XxError(f"is a {what}, not a program", reason="elf-not-file")
-        return _read(fd, info.st_size)
+        if isinstance(file, int):
+            return parse_elf(Source(file, regular_size(file), _WHAT))
+        fd, size = open_regular(file)
+        try:
+            return parse_elf(Source(fd, size, _WHAT))
+        finally:
+            os.close(fd)
     except OSError as error:
         raise XxError(f"cannot be read: {error.strerror}", reason="elf-unreadable") from None
 
 
-def _read(fd: int, size: int) -> ElfHeader:
-    head = os.pread(fd, 64, 0)
+def parse_elf(source: Source) -> ElfHeader:
+    """As `read_elf`, of a file or an archive's member."""
+    head = source.head(64)
     if head[:4] != b"\x7fELF":
-        raise XxError(f"is {_describe(fd, head)}, not an ELF file", reason="elf-foreign")
+        raise XxError(f"is {describe(source, head)}, not an ELF file", reason="elf-foreign")
+    source = Source(source.fd, source.size, _WHAT, source.base)
     if len(head) < 16:
-        raise _damaged("the ELF header is cut off")
+        raise source.damaged("the ELF header is cut off")
     ei_class, ei_data, ei_version, osabi = head[4], head[5], head[6], head[7]
     if ei_class not in (1, 2) or ei_data not in (1, 2) or ei_version != 1:
-        raise _damaged(f"unknown class {ei_class}, byte order {ei_data} or version {ei_version}")
+        raise source.damaged(f"unknown class {ei_class}, byte order {ei_data} or version {ei_version}")
     bits = 32 if ei_class == 1 else 64
     if len(head) < (52 if bits == 32 else 64):
-        raise _damaged("the ELF header is cut off")
-    order: Order = "little" if ei_data == 1 else "big"
-    end = "<" if order == "little" else ">"
+        raise source.damaged("the ELF header is cut off")
+    end = "<" if ei_data == 1 else ">"
     kind, machine = unpack_from(f"{end}HH", head, 16)
-    header = ElfHeader(machine, bits, order, osabi, kind)
+    header = ElfHeader(machine, bits, "little" if ei_data == 1 else "big", osabi, kind)
     if bits == 32:
-        (phoff,) = unpack_from(f"{end}I", head, 28)
-        phentsize, phnum = unpack_from(f"{end}HH", head, 42)
+        phoff, shoff, header.flags = unpack_from(f"{end}III", head, 28)
+        phentsize, phnum, shentsize, shnum = unpack_from(f"{end}HHHH", head, 42)
     else:
-        (phoff,) = unpack_from(f"{end}Q", head, 32)
-        phentsize, phnum = unpack_from(f"{end}HH", head, 54)
+        phoff, shoff, header.flags = unpack_from(f"{end}QQI", head, 32)
+        phentsize, phnum, shentsize, shnum = unpack_from(f"{end}HHHH", head, 54)
+    header.sections = (shoff, shnum, shentsize)
     if phnum:
-        _read_segments(fd, size, header, phoff, phentsize, phnum)
+        _read_segments(source, header, phoff, phentsize, phnum)
     return header
 
 
-def _read_segments(fd: int, size: int, header: ElfHeader, phoff: int, phentsize: int, phnum: int) -> None:
+def _read_segments(source: Source, header: ElfHeader, phoff: int, phentsize: int, phnum: int) -> None:
     wide = header.bits == 64
-    end = "<" if header.order == "little" else ">"
+    end = header.end
     if phnum == _PN_XNUM:
-        raise _damaged("more than 65534 program headers")
+        raise source.damaged("more than 65534 program headers")
     if phentsize != (56 if wide else 32):
-        raise _damaged(f"program headers of {phentsize} bytes")
-    table = _bytes_at(fd, size, phoff, phentsize * phnum, "the program headers")
+        raise source.damaged(f"program headers of {phentsize} bytes")
+    table = source.bytes_at(phoff, phentsize * phnum, "the program headers")
     dynamic: tuple[int, int] | None = None
     for at in range(0, len(table), phentsize):
         if wide:
-            kind, _, offset, _, _, filesz = unpack_from(f"{end}IIQQQQ", table, at)
+            kind, _, offset, address, _, filesz = unpack_from(f"{end}IIQQQQ", table, at)
         else:
-            kind, offset, _, _, filesz = unpack_from(f"{end}IIIII", table, at)
-        if kind == _PT_INTERP:
-            header.has_interpreter = True
-        elif kind == _PT_DYNAMIC and filesz:  # filesz is 0 where a debug file has the segment and not its bytes.
+            kind, offset, address, _, filesz = unpack_from(f"{end}IIIII", table, at)
+        header.segments.append((kind, offset, address, filesz))
+        if kind == PT_INTERP and 0 < filesz <= _MAX_PATH and offset + filesz <= source.size:
+            path = source.bytes_at(offset, filesz, "the path of the dynamic linker")
+            header.interpreter = path.split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
+        elif kind == PT_DYNAMIC and filesz:  # filesz is 0 where a debug file has the segment and not its bytes.
             if dynamic is not None:
-                raise _damaged("more than one dynamic section")
+                raise source.damaged("more than one dynamic section")
             dynamic = (offset, filesz)
     if dynamic is not None:
         if dynamic[1] > _MAX_DYNAMIC_BYTES:
-            raise _damaged(f"a dynamic section of {dynamic[1]} bytes")
-        section = _bytes_at(fd, size, *dynamic, "the dynamic section")
-        header.needs_libraries = _has_needed(section, f"{end}qQ" if wide else f"{end}iI", 16 if wide else 8)
+            raise source.damaged(f"a dynamic section of {dynamic[1]} bytes")
+        section = source.bytes_at(*dynamic, "the dynamic section")
+        header.dynamic = _tags(section, f"{end}qQ" if wide else f"{end}iI", 16 if wide else 8)
 
 
-def _has_needed(section: bytes, entry: str, entry_size: int) -> bool:
+def _tags(section: bytes, entry: str, entry_size: int) -> list[tuple[int, int]]:
+    found = []
     for at in range(0, len(section) - entry_size + 1, entry_size):
-        tag = unpack_from(entry, section, at)[0]
-        if tag == _DT_NEEDED:
-            return True
+        tag, value = unpack_from(entry, section, at)
         if tag == _DT_NULL:
             break
-    return False
+        found.append((tag, value))
+    return found
 
 
-def _bytes_at(fd: int, size: int, offset: int, count: int, what: str) -> bytes:
-    # Compared before it is read: the kernel refuses an offset above 2**63, and the file may be shorter than it says.
-    if offset > size or count > size - offset:
-        raise _damaged(f"{what} lie outside the file" if what.endswith("s") else f"{what} lies outside the file")
-    data = os.pread(fd, count, offset)
-    if len(data) < count:
-        raise _damaged(f"{what} cannot be read in full")
-    return data
-
-
-def _damaged(what: str) -> XxError:
-    return XxError(f"is a damaged ELF file: {what}", reason="elf-damaged")
-
-
-def _describe(fd: int, head: bytes) -> str:
+def describe(source: Source, head: bytes) -> str:
     """What a file that is not ELF is, with its article."""
     if not head:
         return "empty"
     if head.startswith(b"#!"):
-        line = os.pread(fd, 256, 2).split(b"\n", 1)[0].strip().decode("utf-8", "backslashreplace")
+        line = source.head(256)[2:].split(b"\n", 1)[0].strip().decode("utf-8", "backslashreplace")
         return f"a script ({line if line.isprintable() else ascii(line)})"
     for magic, name in _OTHER_FORMATS:
         if head.startswith(magic):

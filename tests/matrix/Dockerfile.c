@@ -1,0 +1,36 @@
+# A project of the distribution, from its source package, built for the target with a library of the target's.
+ARG BASE=debian:trixie
+FROM --platform=$BUILDPLATFORM xx AS xx
+
+# The same sources on every suite.
+FROM --platform=$BUILDPLATFORM debian:trixie AS source
+RUN <<EOF
+set -eu
+sed -n 's/^deb /deb-src /p' /etc/apt/sources.list >/etc/apt/sources.list.d/source.list
+apt-get update -q
+apt-get install -q -y --no-install-recommends xz-utils bzip2 >/dev/null
+EOF
+ARG PROJECT
+WORKDIR /source
+RUN apt-get source -q --download-only --tar-only "$PROJECT" && mkdir /project && \
+    tar -xf ./*.orig.tar.* --strip-components=1 -C /project
+
+FROM --platform=$BUILDPLATFORM $BASE AS tools
+# The security suite serves some architectures later than others, and then the others' packages cannot be installed.
+RUN <<EOF
+set -eu
+sed -i /security/d /etc/apt/sources.list
+apt-get update -q
+apt-get install -q -y --no-install-recommends clang lld llvm make cmake meson pkg-config qemu-user bzip2 \
+    binutils-s390x-linux-gnu binutils-riscv64-linux-gnu autoconf automake libtool libutfcpp-dev >/dev/null
+EOF
+
+FROM tools
+COPY --from=xx / /
+ARG TARGETPLATFORM
+RUN xx-apt-get install -q -y --no-install-recommends xx-cxx-essentials zlib1g-dev libbz2-dev libssl-dev >/dev/null
+ARG PROJECT
+COPY --from=source /project /project
+COPY c /c
+WORKDIR /project
+RUN sh /c/build.sh "/c/$PROJECT.sh"

@@ -1,0 +1,83 @@
+"""Builds the matrix, or its spread, and prints what ran, what passed and how long it took.
+
+    make test-matrix                              all cells
+    tests/matrix/run.py --spread                  the cells that every test run builds
+    tests/matrix/run.py --kind c --platform linux/s390x --project pigz    those cells alone
+
+Exit code 1 if a cell failed; its log is beside the others, in the folder that the first line names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
+
+from matrix.cells import CELLS, Cell
+from support import ROOT, Done, Xx, kept_bases, store_from
+
+SUITES = {"trixie": (), "bookworm": (), "testing": ("--apt-option", 'Acquire::Check-Valid-Until "false";')}
+"""Each with the flags of ``xx base``: a mirror that stands still has a Release file that has run out."""
+
+
+def prepare(folder: Path, suites: set[str]) -> Xx:
+    """`xx` on a new store in ``folder`` that has the bases of ``suites``, and the xx image of this checkout."""
+    kept = Xx(kept_bases(), folder)
+    for suite in sorted(suites | {"trixie"}):
+        done = kept.run("base", f"debian:{suite}", *SUITES[suite])
+        if done.code:
+            raise RuntimeError(f"no base debian:{suite}: {done.err}")
+    xx = Xx(store_from(kept.store, folder / "store"), folder)
+    done = Xx(xx.store, ROOT).run("build", "-t", "xx", "-f", "images/xx/Dockerfile", ".")
+    if done.code:
+        raise RuntimeError(f"no xx image: {done.err}")
+    return xx
+
+
+def build(xx: Xx, cell: Cell) -> Done:
+    """Build one cell. What it runs of what it made, it runs in its build stage."""
+    args = ("--build-arg", f"PROJECT={cell.project}", "--build-arg", f"BASE=debian:{cell.suite}")
+    folder = ROOT / "tests/matrix"
+    ours = Xx(xx.store, folder)
+    flags = ("--progress", "plain", "--host-ca", "auto", "--platform", cell.platform)
+    return ours.run("build", *flags, *args, "-f", f"Dockerfile.{cell.kind}", ".", timeout=1800)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--spread", action="store_true")
+    for name in ("kind", "project", "suite", "platform"):
+        parser.add_argument(f"--{name}")
+    options = parser.parse_args()
+    wanted = [
+        cell
+        for cell in CELLS
+        if (cell.spread or not options.spread)
+        and all(
+            getattr(options, name) in (None, getattr(cell, name)) for name in ("kind", "project", "suite", "platform")
+        )
+    ]
+    logs = Path(tempfile.mkdtemp(prefix="xx-matrix-"))
+    print(f"logs: {logs}")
+    failed = 0
+    with tempfile.TemporaryDirectory(prefix="xx-matrix-store-") as folder:
+        xx = prepare(Path(folder), {cell.suite for cell in wanted})
+        print(f"{'kind':<6} {'project':<12} {'suite':<9} {'platform':<15} {'result':<7} seconds")
+        for cell in wanted:
+            began = time.monotonic()
+            done = build(xx, cell)
+            failed += done.code != 0
+            (logs / str(cell).replace("/", "-").replace(" ", "_")).write_text(str(done))
+            result = "ok" if done.code == 0 else "FAILED"
+            row = f"{cell.kind:<6} {cell.project:<12} {cell.suite:<9} {cell.platform:<15} {result:<7}"
+            print(f"{row} {time.monotonic() - began:7.1f}", flush=True)
+    print(f"{len(wanted) - failed} of {len(wanted)} passed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
