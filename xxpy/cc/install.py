@@ -20,8 +20,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-STATE = "/var/lib/xx"
-"""The folder of a stage that holds what is written for each triple."""
+STATE_VARIABLE = "XX_STATE"
+"""The folder of a stage that holds what is written for each triple; ``/var/lib/xx`` if it is not set."""
 
 _TOOLS = ("ar", "nm", "strip", "ranlib", "readelf", "objcopy", "objdump", "addr2line", "dlltool", "profdata")
 CMAKE, MESON, SITE = "toolchain.cmake", "cross.ini", "config.site"
@@ -29,8 +29,13 @@ _AUTOWRAP = "autowrap"
 _NAMES = "names"
 
 
+def state_root(env: Mapping[str, str]) -> str:
+    """The folder of what is remembered of set-ups."""
+    return env.get(STATE_VARIABLE, "") or "/var/lib/xx"
+
+
 def set_up(chain: Toolchain, folder: str) -> Names:
-    """Make the aliases in ``folder`` and the files below `STATE`. Raises HostError (``not-writable``)."""
+    """Make the aliases in ``folder`` and the files below the state folder. Raises HostError (``not-writable``)."""
     try:
         if chain.compiler == "clang":
             _configure_clang(chain)
@@ -67,7 +72,7 @@ def set_up_once(chain: Toolchain, folder: str) -> Names:
 
 def state_folder(chain: Toolchain) -> str:
     """Where the files of this triple lie."""
-    return os.path.join(STATE, chain.triple)
+    return os.path.join(state_root(chain.env), chain.triple)
 
 
 def is_set_up(triple: str, folder: str) -> bool:
@@ -198,10 +203,12 @@ def wrap(home: str, env: Mapping[str, str]) -> list[str]:
     """
     made = [link_clang(name, home, env) for name in ("clang", "clang++")]
     try:
-        _write(os.path.join(STATE, _AUTOWRAP), "")
+        _write(os.path.join(state_root(env), _AUTOWRAP), "")
     except OSError as error:
         raise HostError(
-            f"cannot write {STATE}: {error.strerror}", remedy="USER root above this RUN", reason="not-writable"
+            f"cannot write {state_root(env)}: {error.strerror}",
+            remedy="USER root above this RUN",
+            reason="not-writable",
         ) from None
     return made
 
@@ -235,10 +242,10 @@ def unwrap(home: str, env: Mapping[str, str]) -> None:
             path = os.path.join(folder, name)
             if _is_ours(path, home, name):
                 os.unlink(path)
-    if is_wrapped():
-        os.unlink(os.path.join(STATE, _AUTOWRAP))
+    if is_wrapped(env):
+        os.unlink(os.path.join(state_root(env), _AUTOWRAP))
 
 
-def is_wrapped() -> bool:
+def is_wrapped(env: Mapping[str, str]) -> bool:
     """Whether ``clang`` means the wrapper for the target."""
-    return os.path.exists(os.path.join(STATE, _AUTOWRAP))
+    return os.path.exists(os.path.join(state_root(env), _AUTOWRAP))

@@ -13,7 +13,7 @@ from xxpy.cc.linker import Linker, find_linker, rpath_link
 from xxpy.cc.sdk import find_sdk
 from xxpy.info import programs
 from xxpy.info.target import Target
-from xxpy.platforms import ARCHITECTURES, VARIANTS, Platform, llvm_arch, qemu_arch, runs_natively
+from xxpy.platforms import ARCHITECTURES, Platform, llvm_arch, qemu_arch, runs_natively
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -239,7 +239,8 @@ def known_targets(env: Mapping[str, str], current: Target) -> list[Target]:
     machine = os.uname().machine
     found = [current]
     for arch in ARCHITECTURES:
-        for variant in (*reversed(VARIANTS.get(arch, ())), "") if arch == "arm" else ("",):
+        # arm-linux-gnueabi is Debian's armel, ARMv5, unless the current target is a v6 one.
+        for variant in ("v7", "v5", "v6", "v8") if arch == "arm" else ("",):
             platform = str(Platform.of("linux", arch, variant))
             found.append(Target.from_env({**kept, "TARGETPLATFORM": platform}, current.distro, machine))
     for platform in ("windows/amd64", "windows/386", "windows/arm64", "darwin/amd64", "darwin/arm64"):

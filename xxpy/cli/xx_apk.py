@@ -146,18 +146,24 @@ def _symlink(to: str, path: str) -> None:
 
 def _remove_programs(root: str) -> None:
     """Remove the target's programs, and links to them. Scripts, such as ``xml2-config``, stay."""
-    for folder in _PROGRAMS:
-        at = f"{root}/{folder}"
-        if os.path.islink(at) or not os.path.isdir(at):
-            continue
-        for entry in os.scandir(at):
-            if entry.is_file(follow_symlinks=False):
-                with open(entry.path, "rb") as file:
-                    if file.read(4) == b"\x7fELF":
-                        os.unlink(entry.path)
-        for entry in os.scandir(at):
-            if entry.is_symlink() and not os.path.exists(_inside(root, entry.path)):
-                os.unlink(entry.path)
+    folders = [f"{root}/{folder}" for folder in _PROGRAMS]
+    entries = [entry for at in folders if os.path.isdir(at) and not os.path.islink(at) for entry in _entries(at)]
+    for entry in entries:
+        if entry.is_file(follow_symlinks=False) and _is_elf(entry.path):
+            os.unlink(entry.path)
+    for entry in entries:
+        if entry.is_symlink() and not os.path.exists(_inside(root, entry.path)):
+            os.unlink(entry.path)
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    """The entries of a folder, by name."""
+    return sorted(os.scandir(folder), key=lambda entry: entry.name)
+
+
+def _is_elf(path: str) -> bool:
+    with open(path, "rb") as file:
+        return file.read(4) == b"\x7fELF"
 
 
 def _inside(root: str, path: str) -> str:

@@ -85,7 +85,7 @@ def _serve(name: str, args: Sequence[str]) -> int:
 def _wrapped_here(args: Sequence[str]) -> bool:
     from xxpy.cc import install
 
-    return install.is_wrapped() or clang.given_target(args) != ""
+    return install.is_wrapped(os.environ) or clang.given_target(args) != ""
 
 
 def _own_path() -> str:

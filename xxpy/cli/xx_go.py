@@ -104,9 +104,9 @@ def _c_variables(target: Target, env: Mapping[str, str]) -> dict[str, str]:
 
 
 def _state() -> str:
-    from xxpy.cc.install import STATE
+    from xxpy.cc.install import state_root
 
-    return os.path.join(STATE, _WRAPPED)
+    return os.path.join(state_root(os.environ), _WRAPPED)
 
 
 def _wrap(made: Mapping[str, str]) -> int:

@@ -94,7 +94,13 @@ def become(argv: Sequence[str], env: Mapping[str, str] | None = None) -> NoRetur
 
 
 def missing(program: str) -> HostError:
-    """The error for a program that is not in this stage."""
+    """The error for a program that is not in this stage, or whose own interpreter is not."""
+    if find(program):
+        return HostError(
+            f"{program} cannot be started: the interpreter or dynamic linker that it names is not in this stage",
+            remedy="is it for this machine? xx-verify says what it is",
+            reason="program-missing",
+        )
     return HostError(
         f"{program} is not in this stage",
         remedy=f"install the package that has it, as in: RUN apt-get install -y {os.path.basename(program)}",

@@ -181,7 +181,8 @@ def expand(
 
 
 def _has_architecture(word: str) -> bool:
-    return ":" in word or word.startswith(("?", "~", "^"))
+    # A version may have a colon as well: gcc=4:12.
+    return ":" in re.split("[=/]", word, maxsplit=1)[0] or word.startswith(("?", "~", "^"))
 
 
 def waiting(args: Sequence[str]) -> list[str]:
