@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help venv setup demo test test-unit lint bench clean
+.PHONY: help venv setup demo test test-matrix test-unit lint bench clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -23,6 +23,10 @@ demo: setup ## the main job: base images, then a C program for two platforms
 test: venv ## every test
 	@tools/setup build test
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-matrix: setup ## every project for every platform, as a table (an hour)
+	@tools/setup test
+	@$(BIN)/python tests/matrix/run.py
 
 test-unit: venv ## the tests that need nothing of the machine, in seconds
 	@$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)

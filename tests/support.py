@@ -58,6 +58,10 @@ class Done:
     def __str__(self) -> str:
         return f"exit code {self.code}\n{self.out}\n{self.err}"
 
+    # What pytest shows of a failed assertion: the end is where the reason is.
+    def __repr__(self) -> str:
+        return f"exit code {self.code}\n{self.out[-2000:]}\n{self.err[-4000:]}"
+
 
 class Xx:
     """`xx` with a store and a folder of its own."""

@@ -11,7 +11,7 @@ xx-verify /app.o
 xx-windres -O res app.rc /app.res
 xx-clang -o /resource.exe hello.c /app.o
 xx-verify /resource.exe
-grep -aq '1.\?2.\?3' /resource.exe
+tr -d '\000' </resource.exe | grep -aq '1[.]2[.]3'
 gcc=$(xx-info)-gcc
 XX_CC_PREFER_COMPILER=gcc xx-cc -o /gcc.exe hello.c
 "$gcc" -o /gcc2.exe hello.c

@@ -1,0 +1,37 @@
+"""The spread of the matrix: every tool and every architecture once, on real projects (all: `make test-matrix`)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import lacking
+from support import Xx
+
+sys.path.append(str(Path(__file__).parents[1]))
+from matrix.cells import CELLS, Cell
+from matrix.run import build, prepare
+
+SPREAD = [cell for cell in CELLS if cell.spread]
+
+
+@pytest.fixture(scope="module")
+def stage(bases: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Xx]:
+    """`xx` on a store with the bases of all suites. ``bases`` has found that builds run here at all."""
+    try:
+        yield prepare(tmp_path_factory.mktemp("matrix"), {cell.suite for cell in SPREAD})
+    except RuntimeError as error:
+        lacking(str(error))
+
+
+@pytest.mark.parametrize("cell", SPREAD, ids=str)
+def test_cell(stage: Xx, cell: Cell) -> None:
+    done = build(stage, cell)
+    assert done.code == 0, done
+
+
+def test_the_spread_meets_everything() -> None:
+    for name in ("kind", "project", "suite", "platform"):
+        assert {getattr(cell, name) for cell in SPREAD} == {getattr(cell, name) for cell in CELLS}, name
