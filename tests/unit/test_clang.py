@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from xxpy.cc import clang, describe, install
+from xxpy.cc import clang, describe, state
 from xxpy.cc.find import find_clang, find_gcc, find_zig, llvm_version
 from xxpy.cc.linker import Linker, find_linker
 from xxpy.cc.toolchain import Toolchain, clang_triple, level_flags, multiarch, target_of_triple, zig_triple
@@ -308,7 +308,7 @@ def test_wrap_and_unwrap(stage: Path, tmp_path: Path) -> None:
             done = run(first, name, "-c", "x.c", PATH=path, XX_STATE=str(stage / "state"))
             assert done.stdout == f"{name} --target=aarch64-linux-gnu -c x.c\n", done
     assert run(stage, "xx-clang", "--unwrap", PATH=path).returncode == 0
-    assert list(first.iterdir()) == [] and not install.is_wrapped({"XX_STATE": str(stage / "state")})
+    assert list(first.iterdir()) == [] and not state.is_wrapped({"XX_STATE": str(stage / "state")})
     assert run(stage, "xx-clang", "--unwrap", PATH=path).returncode == 0
 
 

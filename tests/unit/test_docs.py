@@ -35,3 +35,19 @@ def test_links_between_documents_lead_somewhere() -> None:
     for path in [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text()):
             assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+def test_every_command_flag_and_variable_of_the_suite_is_documented() -> None:
+    """docs/suite.md names each xx-* command, and what the help of each names."""
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    text = (ROOT / "docs/suite.md").read_text()
+    for name, entry in project["project"]["scripts"].items():
+        if name == "xx":
+            continue
+        assert name in text, name
+        source = (ROOT / (entry.partition(":")[0].replace(".", "/") + ".py")).read_text()
+        for word in re.findall(r"^  (--[a-z-]+)|\b(XX_[A-Z_]+)\b", source, re.MULTILINE):
+            flag = word[0] or word[1]
+            assert flag in text or flag in ("--help", "--version"), f"{name}: {flag}"

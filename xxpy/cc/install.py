@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from xxpy.cc import describe
+from xxpy.cc import describe, state
 from xxpy.cc.clang import is_cxx
 from xxpy.cc.describe import Names
 from xxpy.cc.sdk import XCRUN
@@ -20,18 +20,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-STATE_VARIABLE = "XX_STATE"
-"""The folder of a stage that holds what is written for each triple; ``/var/lib/xx`` if it is not set."""
-
 _TOOLS = ("ar", "nm", "strip", "ranlib", "readelf", "objcopy", "objdump", "addr2line", "dlltool", "profdata")
 CMAKE, MESON, SITE = "toolchain.cmake", "cross.ini", "config.site"
-_AUTOWRAP = "autowrap"
 _NAMES = "names"
-
-
-def state_root(env: Mapping[str, str]) -> str:
-    """The folder of what is remembered of set-ups."""
-    return env.get(STATE_VARIABLE, "") or "/var/lib/xx"
 
 
 def set_up(chain: Toolchain, folder: str) -> Names:
@@ -72,12 +63,7 @@ def set_up_once(chain: Toolchain, folder: str) -> Names:
 
 def state_folder(chain: Toolchain) -> str:
     """Where the files of this triple lie."""
-    return os.path.join(state_root(chain.env), chain.triple)
-
-
-def is_set_up(triple: str, folder: str) -> bool:
-    """Whether the aliases of ``triple`` are in ``folder``: a look at one of them."""
-    return os.path.lexists(os.path.join(folder, f"{triple}-clang"))
+    return os.path.join(state.state_root(chain.env), chain.triple)
 
 
 def _triples(chain: Toolchain) -> list[str]:
@@ -203,10 +189,10 @@ def wrap(home: str, env: Mapping[str, str]) -> list[str]:
     """
     made = [link_clang(name, home, env) for name in ("clang", "clang++")]
     try:
-        _write(os.path.join(state_root(env), _AUTOWRAP), "")
+        _write(state.autowrap(env), "")
     except OSError as error:
         raise HostError(
-            f"cannot write {state_root(env)}: {error.strerror}",
+            f"cannot write {state.state_root(env)}: {error.strerror}",
             remedy="USER root above this RUN",
             reason="not-writable",
         ) from None
@@ -242,10 +228,5 @@ def unwrap(home: str, env: Mapping[str, str]) -> None:
             path = os.path.join(folder, name)
             if _is_ours(path, home, name):
                 os.unlink(path)
-    if is_wrapped(env):
-        os.unlink(os.path.join(state_root(env), _AUTOWRAP))
-
-
-def is_wrapped(env: Mapping[str, str]) -> bool:
-    """Whether ``clang`` means the wrapper for the target."""
-    return os.path.exists(os.path.join(state_root(env), _AUTOWRAP))
+    if state.is_wrapped(env):
+        os.unlink(state.autowrap(env))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from xxpy.cc import clang
+from xxpy.cc import clang, state
 from xxpy.errors import HostError, UsageError, XxError
 from xxpy.info import programs
 from xxpy.info.target import Target
@@ -83,9 +83,7 @@ def _serve(name: str, args: Sequence[str]) -> int:
 
 
 def _wrapped_here(args: Sequence[str]) -> bool:
-    from xxpy.cc import install
-
-    return install.is_wrapped(os.environ) or clang.given_target(args) != ""
+    return state.is_wrapped(os.environ) or clang.given_target(args) != ""
 
 
 def _own_path() -> str:
@@ -127,11 +125,10 @@ def _target(name: str, args: Sequence[str]) -> Target | None:
 
 def _first_call(target: Target) -> None:
     """Add the aliases, as the first call always has. Where that cannot be, compiling goes on without them."""
-    from xxpy.cc import install
     from xxpy.cc.toolchain import clang_triple, preferred_compiler
 
     folder = _folder()
-    if preferred_compiler(os.environ) != "clang" or install.is_set_up(clang_triple(target), folder):
+    if preferred_compiler(os.environ) != "clang" or state.is_set_up(clang_triple(target), folder):
         return
     if not os.access(folder, os.W_OK):
         return

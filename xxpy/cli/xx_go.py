@@ -104,7 +104,7 @@ def _c_variables(target: Target, env: Mapping[str, str]) -> dict[str, str]:
 
 
 def _state() -> str:
-    from xxpy.cc.install import state_root
+    from xxpy.cc.state import state_root
 
     return os.path.join(state_root(os.environ), _WRAPPED)
 

@@ -18,12 +18,19 @@ _STEP = ("unexpected size", "Hash Sum mismatch", "hash mismatch", "Hashes of exp
 
 
 def update_command(arch: str, native: str, have_native: bool) -> list[str]:
-    """``apt-get update`` for what is missing: where this machine's lists are there, only the target's are fetched."""
+    """``apt-get update`` for this machine and the target alone.
+
+    dpkg may have other architectures from before, and one index that a mirror has not in step makes apt throw away the
+    whole suite, the target's part too.
+    """
     command = ["apt-get", "update", "-q"]
-    if have_native and arch != native:
-        # Not to be cleaned away: the lists that this call does not ask for.
-        command += ["-o", f"APT::Architectures={arch}", "-o", f"APT::Architectures::={arch}"]
-        command += ["-o", "APT::Get::List-Cleanup=false", "-o", "Acquire::Languages=none"]
+    if arch != native:
+        command += ["-o", f"APT::Architectures::={native}", "-o", f"APT::Architectures::={arch}"]
+        # Not to be cleaned away: the lists of others.
+        command += ["-o", "APT::Get::List-Cleanup=false"]
+        if have_native:
+            # Descriptions are the same for all architectures.
+            command += ["-o", "Acquire::Languages=none"]
     return command
 
 
@@ -69,10 +76,11 @@ def fetch(arch: str, native: str) -> None:
             remedy="another mirror or suite, or an hour later: nothing is wrong with the stage",
             reason="lists-behind",
         )
-    if status:
+    # Without a network apt-get ends with 0 and warnings.
+    if status or "Failed to fetch" in output:
         raise HostError(
-            f"apt-get update ended with exit code {status} and no package list of {arch} came",
-            remedy="its lines above say which source fails; a mirror that is being updated works again in an hour",
+            f"apt-get update could not fetch the package lists of {arch}",
+            remedy="its lines above say which source fails, and why",
             reason="lists-missing",
         )
     raise HostError(
