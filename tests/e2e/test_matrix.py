@@ -33,5 +33,7 @@ def test_cell(stage: Xx, cell: Cell) -> None:
 
 
 def test_the_spread_meets_everything() -> None:
+    # But rustup, which fetches two toolchains each time.
+    cells = [cell for cell in CELLS if cell.kind != "rustup"]
     for name in ("kind", "project", "suite", "platform"):
-        assert {getattr(cell, name) for cell in SPREAD} == {getattr(cell, name) for cell in CELLS}, name
+        assert {getattr(cell, name) for cell in SPREAD} == {getattr(cell, name) for cell in cells}, name

@@ -33,7 +33,7 @@ class Cell:
 _SPREAD = {
     ("pigz", "linux/amd64"), ("pbzip2", "linux/arm/v7"), ("libpng1.6", "linux/s390x"), ("advancecomp", "linux/386"),
     ("libzstd", "linux/arm64"), ("libjsoncpp", "linux/ppc64le"), ("pigz", "linux/riscv64"),
-    ("taglib", "linux/arm64"),
+    ("taglib", "linux/arm64"), ("libarchive", "linux/amd64"),
 }  # fmt: skip
 
 
@@ -69,6 +69,8 @@ def _go_cells() -> list[Cell]:
 
 def _other_cells() -> list[Cell]:
     return [
+        Cell("rustup", "hello", "trixie", "linux/amd64"),
+        Cell("rustup", "hello", "trixie", "linux/arm64"),
         Cell("other", "mingw", "trixie", "windows/amd64", True),
         Cell("other", "zig", "trixie", "windows/amd64", True),
         Cell("other", "zig", "trixie", "darwin/arm64", True),

@@ -283,6 +283,17 @@ def test_a_clang_that_reads_no_configuration_is_called_by_a_script(stage: Path, 
     assert "--target=aarch64-linux-gnu\n" in config.read_text()
 
 
+def test_what_packages_bring_is_not_replaced(stage: Path) -> None:
+    gnu = program(stage, "aarch64-linux-gnu-as", "echo GNU as")
+    (stage / "aarch64-linux-gnu-ar").symlink_to(program(stage, "gnu-ar"))
+    (stage / "aarch64-linux-gnu-nm").symlink_to("llvm-nm")
+    program(stage, "llvm-ar"), program(stage, "llvm-nm")
+    for _ in range(2):
+        assert run(stage, "xx-clang", "--setup-target-triple").returncode == 0
+        assert "GNU as" in gnu.read_text() and (stage / "aarch64-linux-gnu-ar").resolve().name == "gnu-ar"
+        assert (stage / "aarch64-linux-gnu-nm").resolve().name == "llvm-nm"
+
+
 def test_the_first_call_sets_up(stage: Path) -> None:
     done = run(stage, "xx-clang", "-c", "x.c")
     assert done.stdout == "clang --target=aarch64-linux-gnu -c x.c\n"

@@ -48,9 +48,9 @@ def _config_word(word: str) -> str:
     return "".join(f"\\{char}" if char in " \\\"'" else char for char in word)
 
 
-def pkg_config_script(chain: Toolchain, program: str) -> str:
+def pkg_config_script(chain: Toolchain, program: str, begin: str = "#!/bin/sh\n") -> str:
     """A shell script that asks ``program`` for the target's libraries."""
-    lines = ["#!/bin/sh", f"export PKG_CONFIG_LIBDIR={':'.join(chain.pkg_config_folders)}"]
+    lines = [begin.rstrip(), f"export PKG_CONFIG_LIBDIR={':'.join(chain.pkg_config_folders)}"]
     if chain.sysroot:
         lines.append(f"export PKG_CONFIG_SYSROOT_DIR={chain.sysroot}")
     return "\n".join([*lines, f'exec {program} "$@"', ""])

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _TOOLS = ("ar", "nm", "strip", "ranlib", "readelf", "objcopy", "objdump", "addr2line", "dlltool", "profdata")
 CMAKE, MESON, SITE = "toolchain.cmake", "cross.ini", "config.site"
 _NAMES = "names"
+_SCRIPT = "#!/bin/sh\n# xx\n"
+"""How an alias that is a script begins."""
 
 
 def set_up(chain: Toolchain, folder: str) -> Names:
@@ -109,7 +111,7 @@ def _aliases(chain: Toolchain, folder: str) -> Names:
                 tools[tool] = path
         for tool, text in _scripts(chain, folder).items():
             path = os.path.join(folder, f"{triple}-{tool}")
-            if not programs.find(path) or tool not in ("pkg-config", "windres"):
+            if _may_be_replaced(path):
                 _write(path, text, 0o755)
             tools[tool] = path
     if chain.target.platform.os == "darwin" and not programs.find("xcrun"):
@@ -126,12 +128,14 @@ def _ends(chain: Toolchain) -> tuple[str, ...]:
 def _compiler_alias(chain: Toolchain, path: str) -> None:
     argv = chain.cxx if is_cxx(path) else chain.cc
     if chain.compiler == "clang" and _reads_config(chain.clang):
-        _link(os.path.realpath(chain.clang), path)
+        if _may_be_replaced(path):
+            _link(os.path.realpath(chain.clang), path)
         return
     if chain.compiler == "clang":
         argv = [argv[0], "--config", os.path.join(state_folder(chain), "clang.cfg")]
     words = " ".join(describe.shell_word(word) for word in argv)
-    _write(path, f'#!/bin/sh\nexec {words} "$@"\n', 0o755)
+    if _may_be_replaced(path):
+        _write(path, f'{_SCRIPT}exec {words} "$@"\n', 0o755)
 
 
 def _tool_alias(chain: Toolchain, tool: str, folder: str, triple: str) -> str:
@@ -139,13 +143,12 @@ def _tool_alias(chain: Toolchain, tool: str, folder: str, triple: str) -> str:
     found = chain.tool(tool)
     if not found:
         return ""
-    if os.path.lexists(alias) and not os.path.islink(alias):
-        # A cross binutils package has put its own there.
+    if not _may_be_replaced(alias):
         return alias
     if os.path.realpath(found) != os.path.realpath(alias):
         # GNU's and LLVM's multi-call programs go by their name, which a triple with dots hides from them.
         if "." in triple:
-            _write(alias, f'#!/bin/sh\nexec {found} "$@"\n', 0o755)
+            _write(alias, f'{_SCRIPT}exec {found} "$@"\n', 0o755)
         else:
             _link(found, alias)
     return alias
@@ -155,16 +158,29 @@ def _scripts(chain: Toolchain, folder: str) -> dict[str, str]:
     found: dict[str, str] = {}
     path = chain.env.get("PATH")
     if programs.find("pkg-config", path):
-        found["pkg-config"] = describe.pkg_config_script(chain, "pkg-config")
+        found["pkg-config"] = describe.pkg_config_script(chain, "pkg-config", _SCRIPT)
     cc = os.path.join(folder, f"{chain.triple}-clang")
     if chain.compiler == "clang":
         # llvm-as is another thing: it reads LLVM's own assembly.
-        found["as"] = f'#!/bin/sh\nexec {cc} -c -x assembler -o a.out "$@"\n'
+        found["as"] = f'{_SCRIPT}exec {cc} -c -x assembler -o a.out "$@"\n'
         if chain.linker is not None and not programs.find(f"{chain.target.triple}-ld", path):
-            found["ld"] = f'#!/bin/sh\nexec {chain.linker.path} "$@"\n'
+            found["ld"] = f'{_SCRIPT}exec {chain.linker.path} "$@"\n'
     if chain.target.platform.os == "windows" and programs.find("llvm-rc", path):
-        found["windres"] = f'#!/bin/sh\nexec xx-windres --target={chain.target.triple} "$@"\n'
+        found["windres"] = f'{_SCRIPT}exec xx-windres --target={chain.target.triple} "$@"\n'
     return found
+
+
+def _may_be_replaced(path: str) -> bool:
+    """Whether nothing is at ``path``, or an alias of ours: what a package has put there stays, as GNU's assembler."""
+    if not os.path.lexists(path):
+        return True
+    if os.path.islink(path):
+        return os.path.basename(os.path.realpath(path)).startswith(("clang", "llvm-", "lld", "ld.lld", "ld64"))
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(_SCRIPT)) == _SCRIPT.encode()
+    except OSError:
+        return False
 
 
 def _link(to: str, path: str) -> None:
