@@ -141,7 +141,12 @@ class Stage:
     def run(self, *args: str, target: str = "linux/arm64", **env: str) -> tuple[int, list[str], str]:
         log = self.folder / "log"
         log.write_text("")
-        program = "from xxpy.cli.xx_apt import main_apt_get; import sys; sys.exit(main_apt_get())"
+        # Not this machine's own files.
+        program = (
+            "import os, sys; from xxpy.cli import xx_apt; from xxpy.pkg import lists\n"
+            "xx_apt.DPKG_ARCHITECTURES = lists.LISTS = os.environ['STATE'] + '/none'\n"
+            "sys.exit(xx_apt.main_apt_get())"
+        )
         environment = {
             "PATH": f"{self.folder}:/usr/bin:/bin", "LOG": str(log), "STATE": str(self.folder),
             "TARGETPLATFORM": target, "PYTHONPATH": str(ROOT), **env,

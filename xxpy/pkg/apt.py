@@ -7,7 +7,6 @@ Sources: apt-get(8), apt-cache(8) and Debian's wiki on multiarch.
 from __future__ import annotations
 
 import os
-import re
 
 from xxpy.errors import HostError, UsageError
 
@@ -44,8 +43,9 @@ _WITH_VALUE = frozenset(
         "--host-architecture",
     }
 )
-_LIBRARIES = re.compile(r"libc[0-9.]+-dev|libgcc-[0-9.]+-dev|libstdc\+\+-[0-9.]+-dev")
-_COMPILER = re.compile(r"(gcc|g\+\+)(-[0-9.]+)?(-[a-z0-9_-]+)?")
+# Patterns, compiled where they are needed: most calls need none, and the module re is half their time.
+_LIBRARIES = r"libc[0-9.]+-dev|libgcc-[0-9.]+-dev|libstdc\+\+-[0-9.]+-dev"
+_COMPILER = r"(gcc|g\+\+)(-[0-9.]+)?(-[a-z0-9_-]+)?"
 
 
 def split_command(args: Sequence[str]) -> tuple[int, str]:
@@ -82,6 +82,11 @@ def _is_file(word: str) -> bool:
     return word.startswith(("/", "./", "../")) or (word.endswith(".deb") and os.path.exists(word))
 
 
+def bare(word: str) -> str:
+    """``gcc`` of ``gcc=4:12`` and ``gcc/sid``."""
+    return word.partition("=")[0].partition("/")[0]
+
+
 def for_architecture(word: str, arch: str) -> str:
     """``libssl-dev=3.0`` as ``libssl-dev:arm64=3.0``; a word that names an architecture or a pattern stays as it is.
 
@@ -89,7 +94,7 @@ def for_architecture(word: str, arch: str) -> str:
     """
     if _has_architecture(word):
         return word
-    name = re.split("[=/]", word, maxsplit=1)[0]
+    name = bare(word)
     rest = word[len(name) :]
     if name.endswith("-"):
         return f"{name[:-1]}:{arch}-{rest}"
@@ -102,6 +107,8 @@ def libraries_of(compilers: Sequence[str], arch: str, native: bool, ask: Ask) ->
     Asks apt what the compilers depend on and recommend, and follows them from one compiler's package to the next, so
     that no version of GCC is known here. Raises HostError (``essentials-unknown``).
     """
+    import re
+
     suffix = "" if native else f":{arch}"
     roots = [f"{compiler}{suffix}" for compiler in compilers]
     wants = _relations(ask([*_DEPENDS, *roots]))
@@ -113,9 +120,9 @@ def libraries_of(compilers: Sequence[str], arch: str, native: bool, ask: Ask) ->
             continue
         seen.add(package)
         for name in wants.get(package, ()):
-            if _LIBRARIES.fullmatch(name):
+            if re.fullmatch(_LIBRARIES, name):
                 found += [name] if name not in found else []
-            elif _COMPILER.fullmatch(name):
+            elif re.fullmatch(_COMPILER, name):
                 todo.append(name)
     for prefix in ("libc", "libgcc", *(["libstdc++"] if "g++" in compilers else [])):
         if not any(name.startswith(prefix) for name in found):
@@ -182,7 +189,7 @@ def expand(
 
 def _has_architecture(word: str) -> bool:
     # A version may have a colon as well: gcc=4:12.
-    return ":" in re.split("[=/]", word, maxsplit=1)[0] or word.startswith(("?", "~", "^"))
+    return ":" in bare(word) or word.startswith(("?", "~", "^"))
 
 
 def waiting(args: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ gcc-defaults, binutils and mingw-w64.
 
 from __future__ import annotations
 
-import re
+from xxpy.pkg.apt import bare
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     Ask = Callable[[Sequence[str]], str]
 
+# What names of packages have besides letters and digits (deb-control(5)).
+_NO_MARKS = str.maketrans("", "", "+.-")
+
 PREFER_VARIABLE = "XX_APT_PREFER_CROSS"
 """Any text: ``libc6-dev-arm64-cross`` rather than ``libc6-dev:arm64``, where the former exists."""
 
@@ -23,11 +26,6 @@ MINGW = {"amd64": "mingw-w64-x86-64", "386": "mingw-w64-i686"}
 """What Debian's packages for Windows end with. For ARM it has none."""
 MINGW_META = {"xx-c-essentials": ("gcc",), "xx-cxx-essentials": ("gcc", "g++")}
 """For Windows the C library and the compiler's runtime come with the compiler."""
-
-
-def bare(word: str) -> str:
-    """``gcc`` of ``gcc=4:12`` and ``gcc/sid``."""
-    return re.split("[=/]", word, maxsplit=1)[0]
 
 
 def suffix_of(triple: str) -> str:
@@ -40,7 +38,8 @@ def cross_names(words: Sequence[str], suffix: str, arch: str, prefer: bool, ask:
     candidates: dict[str, list[str]] = {}
     for word in words:
         name = bare(word)
-        if name.endswith("-") or not re.fullmatch(r"[a-z0-9][a-z0-9+.-]*", name):
+        plain = name.translate(_NO_MARKS)
+        if name.endswith("-") or not (plain.isascii() and plain.isalnum() and name[0].isalnum()):
             continue
         candidates[word] = [f"{name}-{suffix}", *([f"{name}-{arch}-cross"] if prefer else [])]
     if not candidates:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import os
 import sys
 
 from xxpy.errors import HostError
@@ -13,7 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_FAILED = re.compile(r"^(?:E|Err|W)[:\d]* .*?(\S+://\S+)(.*)$")
+_FAILED = r"(?:E|Err|W)[:\d]* .*?(\S+://\S+)(.*)"
+LISTS = "/var/lib/apt/lists"
 _STEP = ("unexpected size", "Hash Sum mismatch", "hash mismatch", "Hashes of expected file", "Mirror sync in progress")
 
 
@@ -36,10 +37,12 @@ def update_command(arch: str, native: str, have_native: bool) -> list[str]:
 
 def behind(output: str, arch: str) -> list[str]:
     """The indexes of ``arch`` that differ from what their Release file says, as ``apt-get update`` tells it."""
+    import re
+
     found: list[str] = []
     lines = output.splitlines()
     for index, line in enumerate(lines):
-        match = _FAILED.match(line)
+        match = re.match(_FAILED, line)
         if match is None:
             continue
         # apt tells the reason beside the URL or in the indented lines below it.
@@ -51,11 +54,24 @@ def behind(output: str, arch: str) -> list[str]:
     return [url for url in dict.fromkeys(found) if url]
 
 
+def has_files(arch: str) -> bool:
+    """Whether lists of ``arch`` are where apt keeps them unless told otherwise: a look, where asking takes time.
+
+    A list may be compressed by apt (Acquire::GzipIndexes), so the name's end is not looked at.
+    """
+    try:
+        return any(f"_binary-{arch}_Packages" in name for name in os.listdir(LISTS))
+    except OSError:
+        return False
+
+
 def fetch(arch: str, native: str) -> None:
     """Fetch the lists of ``arch``, and this machine's if they are not there either.
 
     Raises HostError (``lists-missing``, ``lists-behind``, ``architecture-not-served``).
     """
+    if has_files(arch):
+        return
     have = _architectures()
     if arch in have:
         return

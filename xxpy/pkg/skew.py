@@ -32,22 +32,24 @@ def find_skews(packages: Sequence[str], arch: str, ask: Ask) -> list[Skew]:
 
     Nothing where a package is not known: apt says that itself.
     """
-    same = {}
-    for line in ask(["dpkg-query", "-W", "-f", "${Package} ${Multi-Arch}\n"]).splitlines():
-        name, _, kind = line.partition(" ")
-        if kind == "same":
-            same[name] = True
-    needed = _needed(packages, arch, ask)
-    names = [name for name in same if name in needed]
+    names = sorted(_needed(packages, arch, ask))
     if not names:
         return []
     versions = _candidates(ask(["apt-cache", "policy", *names, *(f"{name}:{arch}" for name in names)]))
     found = []
     for name in names:
         here, there = versions.get(name), versions.get(f"{name}:{arch}")
-        if here and there and here[0] != there[0] and there[0] != "(none)":
+        if here and there and "(none)" not in (here[0], there[0]) and here[0] != there[0]:
             found.append(Skew(name, here[0], there[0], there[0] in here[1]))
-    return found
+    # Asked last: mostly there is nothing to ask about.
+    installed = _installed_in_step(ask) if found else set()
+    return [each for each in found if each.name in installed]
+
+
+def _installed_in_step(ask: Ask) -> set[str]:
+    """The installed packages of which another architecture's has to be of the same version."""
+    rows = (line.partition(" ") for line in ask(["dpkg-query", "-W", "-f", "${Package} ${Multi-Arch}\n"]).splitlines())
+    return {name for name, _, kind in rows if kind == "same"}
 
 
 def _needed(packages: Sequence[str], arch: str, ask: Ask) -> set[str]:
