@@ -46,8 +46,7 @@ def xx(bases: Path, tmp_path: Path) -> Xx:
 @pytest.fixture
 def fresh(bases: Path, tmp_path: Path) -> Xx:
     """`xx` on a store of its own that has the base images and nothing else."""
-    store = tmp_path / "store"
-    shutil.copytree(bases, store, ignore=shutil.ignore_patterns("records", "snapshots", "locks", "tmp"))
+    store = store_from(bases, tmp_path / "store")
     folder = tmp_path / "fresh-context"
     folder.mkdir()
     return Xx(store, folder)

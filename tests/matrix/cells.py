@@ -39,12 +39,15 @@ _SPREAD = {
 
 def _c_cells() -> list[Cell]:
     suites = {"trixie": TRIXIE, "bookworm": BOOKWORM, "testing": TESTING}
-    return [
+    cells = [
         Cell("c", project, suite, platform, (project, platform) in _SPREAD)
         for suite, platforms in suites.items()
         for platform in platforms
         for project in C_PROJECTS
     ]
+    # Architectures that one suite alone has, with one project.
+    rare = (("bookworm", "linux/mips64le"), ("bookworm", "linux/arm/v5"), ("testing", "linux/loong64"))
+    return cells + [Cell("c", "pigz", suite, platform, spread=True) for suite, platform in rare]
 
 
 def _rust_cells() -> list[Cell]:

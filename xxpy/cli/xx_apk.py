@@ -7,7 +7,8 @@ import os
 import shutil
 import sys
 
-from xxpy.errors import HostError, UsageError, XxError
+from xxpy.cli.stage import told
+from xxpy.errors import HostError
 from xxpy.info import programs
 from xxpy.info.osrelease import OsRelease
 from xxpy.info.target import Target
@@ -42,16 +43,9 @@ def main() -> int:
     if not args or args in (["--help"], ["-h"]):
         sys.stdout.write(_HELP)
         return 0
-    try:
-        # Packages are Alpine's whatever vendor the triple is to have.
-        env = {name: value for name, value in os.environ.items() if name != "XX_VENDOR"}
-        return _serve(args, Target.from_env(env, OsRelease.read(), os.uname().machine))
-    except XxError as error:
-        sys.stderr.write("".join(f"xx-apk: {line}\n" for line in error.lines()))
-        return 2 if isinstance(error, UsageError) else 1
-    except OSError as error:
-        sys.stderr.write(f"xx-apk: {error.filename or 'the second root'}: {error.strerror}\n")
-        return 1
+    # Packages are Alpine's whatever vendor the triple is to have.
+    env = {name: value for name, value in os.environ.items() if name != "XX_VENDOR"}
+    return told("xx-apk", lambda: _serve(args, Target.from_env(env, OsRelease.read(), os.uname().machine)))
 
 
 def _serve(args: Sequence[str], target: Target) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-from xxpy.errors import HostError, XxError
+from xxpy.cli.stage import told
+from xxpy.errors import HostError
 from xxpy.info import programs
 from xxpy.info.target import Target
 from xxpy.pkg import apt, crossnames, lists, skew, sources
@@ -52,11 +53,7 @@ def _main(program: str) -> int:
     if not args or args == ["--help"] or args == ["-h"]:
         sys.stdout.write(_HELP.format(name=name, program=program))
         return 0
-    try:
-        return _serve(program, args, Target.current())
-    except XxError as error:
-        sys.stderr.write("".join(f"{name}: {line}\n" for line in error.lines()))
-        return 1
+    return told(name, lambda: _serve(program, args, Target.current()))
 
 
 def _serve(program: str, args: Sequence[str], target: Target) -> int:

@@ -9,7 +9,7 @@ from xxpy.cargo import arguments, environment, library
 from xxpy.cargo.triple import rust_triple
 from xxpy.cc import install
 from xxpy.cc.toolchain import Toolchain
-from xxpy.errors import UsageError, XxError
+from xxpy.cli.stage import told
 from xxpy.info import programs
 from xxpy.info.target import Target
 
@@ -45,11 +45,7 @@ def main() -> int:
     if args in (["--help"], ["-h"]):
         sys.stdout.write(_HELP)
         return 0
-    try:
-        return _serve(args)
-    except XxError as error:
-        sys.stderr.write("".join(f"xx-cargo: {line}\n" for line in error.lines()))
-        return 2 if isinstance(error, UsageError) else 1
+    return told("xx-cargo", lambda: _serve(args))
 
 
 def _serve(args: Sequence[str]) -> int:

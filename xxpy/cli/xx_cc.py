@@ -6,7 +6,8 @@ import os
 import sys
 
 from xxpy.cc import clang, state
-from xxpy.errors import HostError, UsageError, XxError
+from xxpy.cli.stage import told
+from xxpy.errors import HostError, UsageError
 from xxpy.info import programs
 from xxpy.info.target import Target
 
@@ -58,11 +59,7 @@ def main() -> int:
     if args == ["--help"] and name.startswith("xx-"):
         sys.stdout.write(_HELP.format(name=name))
         return 0
-    try:
-        return _serve(name, args)
-    except XxError as error:
-        sys.stderr.write("".join(f"{name}: {line}\n" for line in error.lines()))
-        return 2 if isinstance(error, UsageError) else 1
+    return told(name, lambda: _serve(name, args))
 
 
 def _serve(name: str, args: Sequence[str]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from xxpy.errors import UsageError, XxError
+from xxpy.cli.stage import told
 from xxpy.info import programs
 from xxpy.info.target import Target
 from xxpy.pkg import dnf
@@ -33,11 +33,7 @@ def main() -> int:
     if not args or args in (["--help"], ["-h"]):
         sys.stdout.write(_HELP.format(name=name, program=program))
         return 0
-    try:
-        return _serve(program, args, Target.current())
-    except XxError as error:
-        sys.stderr.write("".join(f"{name}: {line}\n" for line in error.lines()))
-        return 2 if isinstance(error, UsageError) else 1
+    return told(name, lambda: _serve(program, args, Target.current()))
 
 
 def _serve(program: str, args: list[str], target: Target) -> int:

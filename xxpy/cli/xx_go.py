@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-from xxpy.errors import HostError, UsageError, XxError
+from xxpy.cli.stage import told
+from xxpy.errors import HostError
 from xxpy.go import environment
 from xxpy.info import programs
 from xxpy.info.target import Target
@@ -42,11 +43,7 @@ def main() -> int:
     if args in (["--help"], ["-h"]):
         sys.stdout.write(_HELP)
         return 0
-    try:
-        return _serve(args)
-    except XxError as error:
-        sys.stderr.write("".join(f"xx-go: {line}\n" for line in error.lines()))
-        return 2 if isinstance(error, UsageError) else 1
+    return told("xx-go", lambda: _serve(args))
 
 
 def _serve(args: Sequence[str]) -> int:

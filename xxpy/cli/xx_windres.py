@@ -8,7 +8,7 @@ import sys
 import tempfile
 
 from xxpy.cc import windres
-from xxpy.errors import UsageError, XxError
+from xxpy.cli.stage import told
 from xxpy.info import programs
 from xxpy.info.target import Target
 
@@ -44,11 +44,7 @@ def main() -> int:
 
         print(f"xx-windres {__version__}")
         return 0
-    try:
-        return _serve(args)
-    except XxError as error:
-        sys.stderr.write("".join(f"xx-windres: {line}\n" for line in error.lines()))
-        return 2 if isinstance(error, UsageError) else 1
+    return told("xx-windres", lambda: _serve(args))
 
 
 def _serve(args: list[str]) -> int:

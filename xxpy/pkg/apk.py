@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from xxpy.errors import UsageError
+from xxpy.pkg import words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,33 +37,13 @@ _WITH_VALUE = frozenset({
 
 
 def command_of(args: Sequence[str]) -> str:
-    """apk's command: ``add``; empty if there is none."""
-    skip = False
-    for arg in args:
-        if skip:
-            skip = False
-        elif arg in _WITH_VALUE:
-            skip = True
-        elif not arg.startswith("-"):
-            return arg
-    return ""
+    """apk's command among ``args``: ``add``; empty if there is none."""
+    return words.command_of(args, _WITH_VALUE)
 
 
 def expand(args: Sequence[str]) -> list[str]:
     """``args`` with the packages that meta-names stand for, each once. Raises UsageError (``meta-not-installed``)."""
-    made: list[str] = []
-    for arg in args:
-        if arg not in META:
-            made.append(arg)
-        elif command_of(args) not in ("add", "fetch"):
-            raise UsageError(
-                f"{arg} stands for packages to add, not to {command_of(args) or 'be given alone'}",
-                remedy=f"name the packages: {' '.join(META[arg])}",
-                reason="meta-not-installed",
-            )
-        else:
-            made += [name for name in META[arg] if name not in made]
-    return made
+    return words.expand_meta(args, META, command_of(args), ("add", "fetch"))
 
 
 def command_line(args: Sequence[str], root: str, cross: bool) -> list[str]:

@@ -6,7 +6,8 @@ dnf(8), "Options".
 
 from __future__ import annotations
 
-from xxpy.errors import HostError, UsageError
+from xxpy.errors import HostError
+from xxpy.pkg import words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,33 +24,13 @@ _INSTALLING = frozenset({"install", "reinstall", "localinstall", "download"})
 
 
 def command_of(args: Sequence[str]) -> str:
-    """The command among ``args``: ``install``; empty if there is none."""
-    skip = False
-    for arg in args:
-        if skip:
-            skip = False
-        elif arg in _WITH_VALUE:
-            skip = True
-        elif not arg.startswith("-"):
-            return arg
-    return ""
+    """dnf's command among ``args``: ``install``; empty if there is none."""
+    return words.command_of(args, _WITH_VALUE)
 
 
 def expand(args: Sequence[str]) -> list[str]:
     """``args`` with the packages that meta-names stand for, each once. Raises UsageError (``meta-not-installed``)."""
-    made: list[str] = []
-    for arg in args:
-        if arg not in META:
-            made.append(arg)
-        elif command_of(args) not in _INSTALLING:
-            raise UsageError(
-                f"{arg} stands for packages to install, not to {command_of(args) or 'be given alone'}",
-                remedy=f"name the packages: {' '.join(META[arg])}",
-                reason="meta-not-installed",
-            )
-        else:
-            made += [name for name in META[arg] if name not in made]
-    return made
+    return words.expand_meta(args, META, command_of(args), _INSTALLING)
 
 
 def command_line(
@@ -74,10 +55,10 @@ def command_line(
         "--setopt=tsflags=noscripts", "--setopt=install_weak_deps=False",
     ]  # fmt: skip
     # dnf5 takes it after the command alone, dnf 4 anywhere.
-    words = expand(args)
-    command = command_of(words)
-    at = words.index(command) + 1 if command else 0
-    return [*made, *words[:at], f"--forcearch={arch}", *words[at:]]
+    own = expand(args)
+    command = command_of(own)
+    at = own.index(command) + 1 if command else 0
+    return [*made, *own[:at], f"--forcearch={arch}", *own[at:]]
 
 
 def serving(program: str, real: str, has_dnf: bool) -> str:
