@@ -75,6 +75,7 @@ def _other_cells() -> list[Cell]:
         Cell("rustup", "hello", "trixie", "linux/amd64"),
         Cell("rustup", "hello", "trixie", "linux/arm64"),
         Cell("other", "mingw", "trixie", "windows/amd64", True),
+        Cell("other", "sdk", "trixie", "darwin/arm64", True),
         Cell("other", "zig", "trixie", "windows/amd64", True),
         Cell("other", "zig", "trixie", "darwin/arm64", True),
         Cell("other", "zig", "trixie", "linux/arm64", True),

@@ -210,7 +210,7 @@ def clang_flags(target: Target) -> list[str]:
     """clang's flags for each call, whether it compiles or links. Raises HostError (``no-sdk``)."""
     flags = [f"--target={clang_triple(target)}", *level_flags(target)]
     if target.platform.os == "darwin":
-        flags += ["-isysroot", find_sdk(), "-stdlib=libc++"]
+        flags += ["-isysroot", find_sdk()]
     elif sysroot := sysroot_of(target):
         flags.append(f"--sysroot={sysroot}/")
     return flags
