@@ -85,10 +85,19 @@ QUERIES = [
     "os-version",
 ]
 RELEASES = [
-    'ID=debian\nVERSION_ID="13"\nVERSION_CODENAME=trixie\n', "NAME=x\nID=alpine\nVERSION_ID=3.20.3\n",
-    'ID="rhel"\nVERSION_ID="9.4"\nID_LIKE="fedora"\n', "ID=ubuntu\nVERSION_ID=24.04", "ID=arch\n", "", NO_RELEASE, "  ID=debian\n",
-    "ID='debian'\n", 'ID=debian\nVERSION_ID="$(id) `id`"\n', "ID=debian\n# ID=alpine\n", "ID=fedora\nVERSION_ID=\n",
-]  # fmt: skip
+    'ID=debian\nVERSION_ID="13"\nVERSION_CODENAME=trixie\n',
+    "NAME=x\nID=alpine\nVERSION_ID=3.20.3\n",
+    'ID="rhel"\nVERSION_ID="9.4"\nID_LIKE="fedora"\n',
+    "ID=ubuntu\nVERSION_ID=24.04",
+    "ID=arch\n",
+    "",
+    NO_RELEASE,
+    "  ID=debian\n",
+    "ID='debian'\n",
+    'ID=debian\nVERSION_ID="$(id) `id`"\n',
+    "ID=debian\n# ID=alpine\n",
+    "ID=fedora\nVERSION_ID=\n",
+]
 _SPELLINGS = """
 linux/amd64 linux/arm64 linux/arm/v7 linux/arm linux/arm/v6 linux/386 linux/s390x linux/ppc64le linux/riscv64
 linux/mips64le linux/amd64/v3 darwin/arm64 windows/amd64 linux/x86_64 LINUX/ARM64 linux/arm64/v8 linux arm64 linux/z80
