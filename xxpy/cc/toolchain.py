@@ -174,17 +174,14 @@ class Toolchain:
         return runner_of(self.target, self.env)
 
     def tool(self, name: str) -> str:
-        """The path of ``ar``, ``nm``, ``strip`` …: the target's own of GNU binutils, else LLVM's; empty if neither."""
+        """The path of ``ar``, ``nm``, ``strip`` …: with clang LLVM's, else the target's own of GNU binutils; or empty.
+
+        For a target that is this machine the plain one serves as well.
+        """
         path = self.env.get("PATH")
-        if self.compiler == "clang":
-            found = find.find_llvm(f"llvm-{name}", self.clang, self.env)
-            if found:
-                return found
+        llvm = find.find_llvm(f"llvm-{name}", self.clang, self.env) if self.compiler == "clang" else ""
         own = programs.find(f"{self.target.triple}-{name}", path)
-        # Our alias of an earlier set-up is no tool of its own.
-        if own and not os.path.realpath(own).endswith("/sh"):
-            return own
-        return programs.find(f"llvm-{name}", path) or ("" if self.target.is_cross else programs.find(name, path))
+        return llvm or own or ("" if self.target.is_cross else programs.find(name, path))
 
 
 def library_folders(target: Target) -> list[str]:
