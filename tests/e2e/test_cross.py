@@ -61,6 +61,31 @@ def test_cxx(debian: Path, xx: Xx) -> None:
     assert " hello from C++\n" in done.err
 
 
+def test_each_linker_and_gcc(debian: Path, xx: Xx) -> None:
+    (xx.folder / "hello.c").write_text(HELLO)
+    done = xx.build(
+        "FROM --platform=$BUILDPLATFORM xx AS xx\nFROM --platform=$BUILDPLATFORM debian:trixie AS build\n"
+        "RUN apt-get update -q && apt-get install -q -y --no-install-recommends clang lld mold >/dev/null 2>&1\n"
+        "COPY --from=xx / /\nARG TARGETPLATFORM\nCOPY hello.c /\n"
+        "RUN xx-apt-get install -q -y --no-install-recommends binutils binutils-gold gcc xx-c-essentials >/log 2>&1\n"
+        "RUN <<EOF\nset -e\nfor each in lld ld gold mold; do\n"
+        "XX_CC_PREFER_LINKER=$each xx-clang -v -static -o /$each /hello.c 2>/log\n"
+        "echo \"linked for $each by $(grep -o 'ld[.]lld\\|ld[.]bfd\\|ld[.]gold\\|bin/mold' /log | tail -n 1)\"\n"
+        "xx-verify --static /$each\ndone\n"
+        "export XX_CC_PREFER_COMPILER=gcc\nxx-cc -v -static -o /gcc /hello.c 2>&1 | grep '^gcc version'\n"
+        "xx-verify --static /gcc\n$(xx-info)-gcc -c -o /o /hello.c\nxx-verify /o\nEOF\n"
+        "FROM busybox\nCOPY --from=build /lld /ld /gold /mold /gcc /\n"
+        "RUN for each in lld ld gold mold gcc; do echo $each $(/$each); done\n",
+        "--platform", "linux/arm64",
+    )  # fmt: skip
+    assert done.code == 0, done
+    for each in ("lld", "ld", "gold", "mold", "gcc"):
+        assert f" {each} hello from aarch64\n" in done.err, done
+    for each, program in (("lld", "ld.lld"), ("ld", "ld.bfd"), ("gold", "ld.gold"), ("mold", "bin/mold")):
+        assert f" linked for {each} by {program}\n" in done.err, done
+    assert " gcc version " in done.err
+
+
 def test_deb822_sources_and_lists_that_were_removed(debian: Path, xx: Xx) -> None:
     done = xx.build(
         "FROM --platform=$BUILDPLATFORM xx AS xx\nFROM --platform=$BUILDPLATFORM debian:trixie\nCOPY --from=xx / /\n"

@@ -80,6 +80,8 @@ def test_the_linker_is_named_only_where_one_runs(bin_folder: Path) -> None:
         [],
     ):
         assert flags(*args) == [start, *args]
+    # It says what it does, and does it; without a file there is nothing to do.
+    assert flags("-v", "x.c") == [start, *linker, "-v", "x.c"] and flags("-v") == [start, "-v"]
     assert flags("-fuse-ld=mold", "x.c") == [start, "-fuse-ld=mold", "x.c"]
 
 
@@ -162,7 +164,7 @@ def test_gcc_and_zig(bin_folder: Path) -> None:
         find_gcc("aarch64-linux-gnu", True, False, path_env())
     assert caught.value.reason == "no-gcc"
     gcc = program(bin_folder, "aarch64-linux-gnu-gcc")
-    program(bin_folder, "aarch64-linux-gnu-g++")
+    # C needs no g++.
     assert flags("-c", "x.c", env={"XX_CC_PREFER_COMPILER": "gcc"}) == ["-c", "x.c"]
     assert Toolchain(target("linux/arm64"), path_env(XX_CC_PREFER_COMPILER="gcc")).cc == [str(gcc)]
     with pytest.raises(HostError) as none:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # Any of these says that the compiler is not to link (clang --help).
 _NO_LINK = frozenset({
-    "-c", "-S", "-E", "-M", "-MM", "-fsyntax-only", "-emit-ast", "--precompile", "--analyze", "-v", "--version",
+    "-c", "-S", "-E", "-M", "-MM", "-fsyntax-only", "-emit-ast", "--precompile", "--analyze", "--version",
     "-dumpversion", "-dumpmachine", "-emit-interface-stubs", "-r",
 })  # fmt: skip
 _CXX = ("c++", "clang++")
@@ -82,9 +82,8 @@ def command_line(args: Sequence[str], target: Target, env: Mapping[str, str], cx
     from xxpy.cc import find, toolchain
     from xxpy.cc.linker import find_linker, rpath_link
 
-    if toolchain.preferred_compiler(env) != "clang":
-        chain = toolchain.Toolchain(target, env)
-        return [*(chain.cxx if cxx else chain.cc), *args]
+    if (compiler := toolchain.preferred_compiler(env)) != "clang":
+        return [*toolchain.other_compiler(compiler, target, env, cxx), *args]
     clang = find.find_clang(cxx, env)
     made = [clang, *toolchain.clang_flags(target)]
     own = any(arg.startswith(("-fuse-ld", "--ld-path")) for arg in args)

@@ -11,6 +11,7 @@ import os
 from xxpy.cc import find
 from xxpy.cc.linker import Linker, find_linker, rpath_link
 from xxpy.cc.sdk import find_sdk
+from xxpy.errors import HostError
 from xxpy.info import programs
 from xxpy.info.target import Target
 from xxpy.platforms import ARCHITECTURES, Platform, llvm_arch, qemu_arch, runs_natively
@@ -121,13 +122,15 @@ class Toolchain:
             self.cc = [self.clang, *flags]
             self.cxx = [find.find_clang(True, env), *flags]
         elif self.compiler == "gcc":
-            self.cc = [find.find_gcc(target.triple, target.is_cross, False, env)]
-            self.cxx = [find.find_gcc(target.triple, target.is_cross, True, env)]
+            self.cc = other_compiler("gcc", target, env, cxx=False)
+            try:
+                self.cxx = other_compiler("gcc", target, env, cxx=True)
+            except HostError:
+                # C alone is what most want of it. Whoever calls it for C++ is told by its name what is missing.
+                self.cxx = [f"{target.triple}-g++"]
         else:
-            zig = find.find_zig(env)
-            triple = zig_triple(target, env.get(GLIBC_VARIABLE, ""))
-            self.cc = [*zig, "cc", "-target", triple]
-            self.cxx = [*zig, "c++", "-target", triple]
+            self.cc = other_compiler("zig", target, env, cxx=False)
+            self.cxx = other_compiler("zig", target, env, cxx=True)
 
     @property
     def triple(self) -> str:
@@ -201,6 +204,13 @@ def preferred_compiler(env: Mapping[str, str]) -> str:
     if compiler not in COMPILERS:
         raise find.unknown_choice(COMPILER_VARIABLE, compiler, ", ".join(COMPILERS))
     return compiler
+
+
+def other_compiler(compiler: str, target: Target, env: Mapping[str, str], cxx: bool) -> list[str]:
+    """gcc's or zig's command line without arguments. Raises HostError (``no-gcc``, ``no-zig``)."""
+    if compiler == "gcc":
+        return [find.find_gcc(target.triple, target.is_cross, cxx, env)]
+    return [*find.find_zig(env), "c++" if cxx else "cc", "-target", zig_triple(target, env.get(GLIBC_VARIABLE, ""))]
 
 
 def clang_flags(target: Target) -> list[str]:
