@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from xxpy.info.words import command_of
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,15 +25,7 @@ def toolchain_of(args: Sequence[str]) -> str:
 
 def subcommand_of(args: Sequence[str]) -> str:
     """``build``; empty where there is none, as with ``--version``."""
-    skip = False
-    for arg in args[1:] if toolchain_of(args) else args:
-        if skip:
-            skip = False
-        elif arg in _WITH_VALUE:
-            skip = True
-        elif not arg.startswith("-"):
-            return arg
-    return ""
+    return command_of(args[1:] if toolchain_of(args) else args, _WITH_VALUE)
 
 
 def given_target(args: Sequence[str]) -> str:

@@ -89,7 +89,5 @@ def command_line(args: Sequence[str], target: Target, env: Mapping[str, str], cx
     own = any(arg.startswith(("-fuse-ld", "--ld-path")) for arg in args)
     if links(args) and not own:
         linker = find_linker(target, env, clang)
-        made += linker.flags
-        if linker.kind != "lld":
-            made += rpath_link(target, linker, toolchain.library_folders(target))
+        made += [*linker.flags, *rpath_link(target, linker, toolchain.library_folders(target))]
     return made + list(args)

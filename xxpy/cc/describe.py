@@ -10,7 +10,7 @@ from xxpy.platforms import uname_machine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from xxpy.cc.toolchain import Toolchain
 
@@ -147,6 +147,11 @@ def config_site(chain: Toolchain, names: Names) -> str:
     if chain.target.is_cross and chain.target.platform.os == "linux":
         lines += [f": ${{{name}={value}}}" for name, value in _CONFIG_SITE]
     return "\n".join(lines) + "\n"
+
+
+def exports(rows: Iterable[tuple[str, str]]) -> str:
+    """Variables as a shell sets them with eval."""
+    return "".join(f"export {name}={shell_word(value)}\n" for name, value in rows)
 
 
 def shell_word(word: str) -> str:

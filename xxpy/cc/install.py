@@ -11,6 +11,7 @@ import os
 from xxpy.cc import describe, state
 from xxpy.cc.clang import is_cxx
 from xxpy.cc.describe import Names
+from xxpy.cc.find import search_path
 from xxpy.cc.sdk import XCRUN
 from xxpy.cc.toolchain import Toolchain
 from xxpy.errors import HostError
@@ -90,7 +91,6 @@ def _configure_clang(chain: Toolchain) -> None:
             # The name's own architecture comes after the file's and wins: say its level in another way.
             own = text.replace(f"--target={chain.triple}\n", "")
         for name in dict.fromkeys((triple, normal)):
-            # The machine's own clang, called plainly, stays as it is.
             if name and "/" not in name:
                 _write(os.path.join(beside, f"{name}.cfg"), own)
 
@@ -217,7 +217,7 @@ def wrap(home: str, env: Mapping[str, str]) -> list[str]:
 
 def link_clang(name: str, home: str, env: Mapping[str, str]) -> str:
     """Make ``name`` a symlink to the wrapper in ``home``, before clang on PATH. Raises HostError (``not-writable``)."""
-    for folder in (env.get("PATH") or os.defpath).split(":"):
+    for folder in search_path(env):
         path = os.path.join(folder, name)
         if _is_ours(path, home, name):
             return path
@@ -239,7 +239,7 @@ def _is_ours(path: str, home: str, name: str) -> bool:
 
 def unwrap(home: str, env: Mapping[str, str]) -> None:
     """Undo `wrap`. Nothing happens where nothing was wrapped."""
-    for folder in (env.get("PATH") or os.defpath).split(":"):
+    for folder in search_path(env):
         for name in ("clang", "clang++"):
             path = os.path.join(folder, name)
             if _is_ours(path, home, name):

@@ -29,7 +29,6 @@ GLIBC_VARIABLE = "XX_CC_GLIBC"
 # zig's names (lib/std/Target.zig); the C library's ABI follows.
 _ZIG_ARCH = {"386": "x86", "arm64": "aarch64", "amd64": "x86_64", "ppc64le": "powerpc64le", "loong64": "loongarch64",
              "mipsle": "mipsel", "mips64le": "mips64el"}  # fmt: skip
-_ZIG_SYSTEM = {"darwin": "macos"}
 # -march where the triple's own default is an older ARM than the variant; clang's Debian triples say plain arm.
 _ARM_MARCH = {"v5": "armv5te", "v6": "armv6", "v7": "armv7-a", "v8": "armv7-a"}
 

@@ -70,10 +70,9 @@ def _serve(args: Sequence[str]) -> int:
     made = environment.build_environment(triple, chain, names, os.path.join(state, install.CMAKE))
     made = environment.without_given(made, env)
     if "--print-env" in own:
-        from xxpy.cc.describe import shell_word
+        from xxpy.cc.describe import exports
 
-        for key, value in made.items():
-            print(f"export {key}={shell_word(value)}")
+        sys.stdout.write(exports(made.items()))
         return 0
     library.ensure(triple, arguments.toolchain_of(rest), target, env, state)
     if "--setup-target-triple" in own:

@@ -182,6 +182,5 @@ def _own_option(option: str, target: Target) -> int:
     elif option == "--print-cmake-defines":
         print(" ".join(describe.cmake_defines(chain, names)))
     elif option == "--print-env":
-        for key, value in describe.environment(chain, names):
-            print(f"export {key}={describe.shell_word(value)}")
+        sys.stdout.write(describe.exports(describe.environment(chain, names)))
     return 0

@@ -53,10 +53,9 @@ def _serve(args: Sequence[str]) -> int:
     command = environment.subcommand_of(args)
     made = dict(environment.WASI) if is_wasi(env) else _for_target(env, command)
     if args == ["--print-env"]:
-        from xxpy.cc.describe import shell_word
+        from xxpy.cc.describe import exports
 
-        for key, value in made.items():
-            print(f"export {key}={shell_word(value)}")
+        sys.stdout.write(exports(made.items()))
         return 0
     if not programs.find("go"):
         raise programs.missing("go")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xxpy.errors import HostError
 from xxpy.info import programs
+from xxpy.info.words import command_of
 from xxpy.platforms import Platform
 
 TYPE_CHECKING = False
@@ -50,15 +51,7 @@ WASI = {"GOOS": "wasip1", "GOARCH": "wasm"}
 
 def subcommand_of(args: Sequence[str]) -> str:
     """``build`` of ``-C dir build …``."""
-    skip = False
-    for arg in args:
-        if skip:
-            skip = False
-        elif arg == "-C":
-            skip = True
-        elif not arg.startswith("-"):
-            return arg
-    return ""
+    return command_of(args, ("-C",))
 
 
 def cgo_note(target: Target, env: Mapping[str, str], command: str) -> str:

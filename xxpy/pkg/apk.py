@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from xxpy.info.words import command_of as command_of_line
 from xxpy.pkg import words
 
 TYPE_CHECKING = False
@@ -38,7 +39,7 @@ _WITH_VALUE = frozenset({
 
 def command_of(args: Sequence[str]) -> str:
     """apk's command among ``args``: ``add``; empty if there is none."""
-    return words.command_of(args, _WITH_VALUE)
+    return command_of_line(args, _WITH_VALUE)
 
 
 def expand(args: Sequence[str]) -> list[str]:

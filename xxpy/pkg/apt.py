@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from xxpy.errors import HostError, UsageError
+from xxpy.info.words import command_at
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,15 +51,8 @@ _COMPILER = r"(gcc|g\+\+)(-[0-9.]+)?(-[a-z0-9_-]+)?"
 
 def split_command(args: Sequence[str]) -> tuple[int, str]:
     """The index and the name of apt's command among ``args``; (-1, "") if there is none, as with ``--version``."""
-    skip = False
-    for index, word in enumerate(args):
-        if skip:
-            skip = False
-        elif word in _WITH_VALUE:
-            skip = True
-        elif not word.startswith("-"):
-            return index, word
-    return -1, ""
+    at = command_at(args, _WITH_VALUE)
+    return at, args[at] if at >= 0 else ""
 
 
 def package_words(args: Sequence[str], start: int) -> list[int]:
@@ -195,9 +189,3 @@ def _has_architecture(word: str) -> bool:
 def waiting(args: Sequence[str]) -> list[str]:
     """``args`` with the request to wait for another dpkg, up to two minutes, rather than to fail at once."""
     return ["-o", "DPkg::Lock::Timeout=120", *args]
-
-
-def has_lists(arch: str, ask: Ask) -> bool:
-    """Whether the package lists of ``arch`` were fetched from some source, deb822 or one-line: apt shows just those."""
-    shown = ask(["apt-get", "indextargets", "--format", "$(ARCHITECTURE)", "Created-By: Packages"])
-    return arch in shown.split()

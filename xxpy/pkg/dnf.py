@@ -7,6 +7,7 @@ dnf(8), "Options".
 from __future__ import annotations
 
 from xxpy.errors import HostError
+from xxpy.info.words import command_of as command_of_line
 from xxpy.pkg import words
 
 TYPE_CHECKING = False
@@ -25,7 +26,7 @@ _INSTALLING = frozenset({"install", "reinstall", "localinstall", "download"})
 
 def command_of(args: Sequence[str]) -> str:
     """dnf's command among ``args``: ``install``; empty if there is none."""
-    return words.command_of(args, _WITH_VALUE)
+    return command_of_line(args, _WITH_VALUE)
 
 
 def expand(args: Sequence[str]) -> list[str]:

@@ -7,7 +7,6 @@ import sys
 
 from xxpy.errors import HostError
 from xxpy.info import programs
-from xxpy.pkg import apt
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ def fetch(arch: str, native: str) -> None:
             f"xx-apt-get: {index} lags behind its Release file on this mirror: until it does not, packages of {arch} "
             "may seem to be missing\n"
         )
-    if apt.has_lists(arch, programs.ask):
+    if arch in _architectures():
         if status and not late:
             sys.stderr.write(f"xx-apt-get: some package lists could not be fetched; going on with those of {arch}\n")
         return
@@ -107,4 +106,5 @@ def fetch(arch: str, native: str) -> None:
 
 
 def _architectures() -> Sequence[str]:
+    """Of which lists were fetched from some source, deb822 or one-line: apt shows just those."""
     return programs.ask(["apt-get", "indextargets", "--format", "$(ARCHITECTURE)", "Created-By: Packages"]).split()

@@ -1,4 +1,4 @@
-"""What package managers' command lines have in common: a command among options, and names that stand for packages."""
+"""What package managers' command lines have in common: names that stand for packages."""
 
 from __future__ import annotations
 
@@ -7,19 +7,6 @@ from xxpy.errors import UsageError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
-
-
-def command_of(args: Sequence[str], with_value: Collection[str]) -> str:
-    """The first word that is neither an option nor the value of one of ``with_value``: ``install``; or empty."""
-    skip = False
-    for arg in args:
-        if skip:
-            skip = False
-        elif arg in with_value:
-            skip = True
-        elif not arg.startswith("-"):
-            return arg
-    return ""
 
 
 def expand_meta(
