@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,15 +19,23 @@ SPREAD = [cell for cell in CELLS if cell.spread]
 
 
 @pytest.fixture(scope="module")
-def stage(bases: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Xx]:
-    """`xx` on a store with the bases of all suites. ``bases`` has found that builds run here at all."""
+def stage(request: pytest.FixtureRequest, bases: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Xx]:
+    """`xx` on a store for the cells of one suite and kind. ``bases`` has found that builds run here at all.
+
+    The tools of each are some gigabytes: their store goes before the next one's begins.
+    """
+    folder = tmp_path_factory.mktemp("matrix")
     try:
-        yield prepare(tmp_path_factory.mktemp("matrix"), {cell.suite for cell in SPREAD})
+        yield prepare(folder, request.param[0])
     except RuntimeError as error:
         lacking(str(error))
+    finally:
+        shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize("cell", SPREAD, ids=str)
+@pytest.mark.parametrize(
+    ("stage", "cell"), [((cell.suite, cell.kind), cell) for cell in SPREAD], indirect=["stage"], ids=map(str, SPREAD)
+)
 def test_cell(stage: Xx, cell: Cell) -> None:
     done = build(stage, cell)
     assert done.code == 0, done

@@ -13,6 +13,7 @@ import argparse
 import sys
 import tempfile
 import time
+from itertools import groupby
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
@@ -24,18 +25,17 @@ SUITES = {"trixie": (), "bookworm": (), "testing": ("--apt-option", 'Acquire::Ch
 """Each with the flags of ``xx base``: a mirror that stands still has a Release file that has run out."""
 
 
-def prepare(folder: Path, suites: set[str]) -> Xx:
-    """`xx` on a new store in ``folder`` that has the bases of ``suites``, and the xx image of this checkout."""
+def prepare(folder: Path, suite: str) -> Xx:
+    """`xx` on a new store in ``folder`` that has the base of ``suite``, trixie's and the xx image of this checkout."""
     kept = Xx(kept_bases(), folder)
-    for suite in sorted(suites | {"trixie"}):
-        done = kept.run("base", f"debian:{suite}", *SUITES[suite])
+    for each in sorted({suite, "trixie"}):
+        done = kept.run("base", f"debian:{each}", *SUITES[each])
         if done.code:
-            raise RuntimeError(f"no base debian:{suite}: {done.err}")
-    xx = Xx(store_from(kept.store, folder / "store"), folder)
-    done = Xx(xx.store, ROOT).run("build", "-t", "xx", "-f", "images/xx/Dockerfile", ".")
+            raise RuntimeError(f"no base debian:{each}: {done.err}")
+    done = kept.run("image", "xx")
     if done.code:
         raise RuntimeError(f"no xx image: {done.err}")
-    return xx
+    return Xx(store_from(kept.store, folder / "store"), folder)
 
 
 def build(xx: Xx, cell: Cell) -> Done:
@@ -45,6 +45,21 @@ def build(xx: Xx, cell: Cell) -> Done:
     ours = Xx(xx.store, folder)
     flags = ("--progress", "plain", "--host-ca", "auto", "--platform", cell.platform)
     return ours.run("build", *flags, *args, "-f", f"Dockerfile.{cell.kind}", ".", timeout=1800)
+
+
+def _tools(cell: Cell) -> tuple[str, str]:
+    return (cell.suite, cell.kind)
+
+
+def show(xx: Xx, cell: Cell, logs: Path) -> bool:
+    """Build one cell, print its line, keep its log; whether it passed."""
+    began = time.monotonic()
+    done = build(xx, cell)
+    (logs / str(cell).replace("/", "-").replace(" ", "_")).write_text(str(done))
+    result = "ok" if done.code == 0 else "FAILED"
+    row = f"{cell.kind:<6} {cell.project:<12} {cell.suite:<9} {cell.platform:<15} {result:<7}"
+    print(f"{row} {time.monotonic() - began:7.1f}", flush=True)
+    return done.code == 0
 
 
 def main() -> int:
@@ -63,18 +78,13 @@ def main() -> int:
     ]
     logs = Path(tempfile.mkdtemp(prefix="xx-matrix-"))
     print(f"logs: {logs}")
+    print(f"{'kind':<6} {'project':<12} {'suite':<9} {'platform':<15} {'result':<7} seconds")
     failed = 0
-    with tempfile.TemporaryDirectory(prefix="xx-matrix-store-") as folder:
-        xx = prepare(Path(folder), {cell.suite for cell in wanted})
-        print(f"{'kind':<6} {'project':<12} {'suite':<9} {'platform':<15} {'result':<7} seconds")
-        for cell in wanted:
-            began = time.monotonic()
-            done = build(xx, cell)
-            failed += done.code != 0
-            (logs / str(cell).replace("/", "-").replace(" ", "_")).write_text(str(done))
-            result = "ok" if done.code == 0 else "FAILED"
-            row = f"{cell.kind:<6} {cell.project:<12} {cell.suite:<9} {cell.platform:<15} {result:<7}"
-            print(f"{row} {time.monotonic() - began:7.1f}", flush=True)
+    for (suite, _), cells in groupby(sorted(wanted, key=_tools), key=_tools):
+        # A store for each set of tools: all of them at once would be some tens of gigabytes.
+        with tempfile.TemporaryDirectory(prefix="xx-matrix-store-") as folder:
+            xx = prepare(Path(folder), suite)
+            failed += sum(not show(xx, cell, logs) for cell in cells)
     print(f"{len(wanted) - failed} of {len(wanted)} passed")
     return 1 if failed else 0
 

@@ -65,11 +65,12 @@ def flags(*args: str, env: dict[str, str] | None = None, platform: str = "linux/
 
 def test_the_linker_is_named_only_where_one_runs(bin_folder: Path) -> None:
     program(bin_folder, "clang")
-    lld = program(bin_folder, "ld.lld")
+    program(bin_folder, "ld.lld")
     start = "--target=aarch64-linux-gnu"
-    linker = ["-fuse-ld=lld", f"--ld-path={lld}"]
+    # Beside clang, where it looks by itself; a path would win over a -fuse-ld that follows.
+    linker = ["-fuse-ld=lld"]
     assert flags("x.c") == [start, *linker, "x.c"]
-    assert flags("-shared", "x.o", "-o", "x.so")[:3] == [start, *linker]
+    assert flags("-shared", "x.o", "-o", "x.so")[:2] == [start, *linker]
     for args in (
         ["-c", "x.c"],
         ["-S", "x.c"],
@@ -83,6 +84,15 @@ def test_the_linker_is_named_only_where_one_runs(bin_folder: Path) -> None:
     # It says what it does, and does it; without a file there is nothing to do.
     assert flags("-v", "x.c") == [start, *linker, "-v", "x.c"] and flags("-v") == [start, "-v"]
     assert flags("-fuse-ld=mold", "x.c") == [start, "-fuse-ld=mold", "x.c"]
+
+
+def test_a_linker_that_does_not_lie_beside_clang_is_given_by_its_path(bin_folder: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    program(bin_folder, "clang")
+    lld = program(elsewhere, "ld.lld")
+    path = f"{bin_folder}:{elsewhere}"
+    assert flags("x.c", env={"PATH": path})[1:3] == ["-fuse-ld=lld", f"--ld-path={lld}"]
 
 
 def linker(platform: str, **env: str) -> Linker:
@@ -258,6 +268,20 @@ def stage(bin_folder: Path) -> Path:
     return bin_folder
 
 
+def test_a_set_up_tells_the_launcher_which_alias_serves(stage: Path) -> None:
+    told = stage / "state/aarch64-linux-gnu/alias"
+    run(stage, "xx-clang", "--setup-target-triple")
+    assert told.read_text() == f"{stage}/aarch64-linux-gnu-clang\nany\nlinux/arm64\n"
+    # Where links depend on the folders of the moment, compiling alone may skip Python.
+    program(stage, "aarch64-linux-gnu-ld")
+    (stage / "ld.lld").unlink()
+    run(stage, "xx-clang", "--setup-target-triple")
+    assert told.read_text().splitlines()[1] == "compile"
+    # What was set up by a user's choice is not what later calls mean.
+    run(stage, "xx-clang", "--setup-target-triple", XX_CC_PREFER_LINKER="ld")
+    assert not told.exists()
+
+
 def test_aliases_are_symlinks_to_clang_with_its_configuration(stage: Path) -> None:
     done = run(stage, "xx-clang", "--setup-target-triple", TARGETPLATFORM="linux/arm/v7")
     assert done.returncode == 0, done
@@ -265,7 +289,7 @@ def test_aliases_are_symlinks_to_clang_with_its_configuration(stage: Path) -> No
         for end in ("clang", "clang++", "cc", "c++"):
             # One program is both: its name says which.
             assert (stage / f"{triple}-{end}").resolve() == stage / "clang"
-        assert "--ld-path=" in (stage / f"{triple}.cfg").read_text()
+        assert "-fuse-ld=lld\n" in (stage / f"{triple}.cfg").read_text()
     assert "--target=armv7-linux-gnueabihf\n" in (stage / "armv7-linux-gnueabihf.cfg").read_text()
     # The name's own architecture would win over the file's.
     plain = (stage / "arm-linux-gnueabihf.cfg").read_text()

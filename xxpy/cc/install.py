@@ -13,7 +13,7 @@ from xxpy.cc.clang import is_cxx
 from xxpy.cc.describe import Names
 from xxpy.cc.find import search_path
 from xxpy.cc.sdk import XCRUN
-from xxpy.cc.toolchain import Toolchain
+from xxpy.cc.toolchain import CHOICES, Toolchain
 from xxpy.errors import HostError
 from xxpy.info import programs
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _TOOLS = ("ar", "nm", "strip", "ranlib", "readelf", "objcopy", "objdump", "addr2line", "dlltool", "profdata")
 CMAKE, MESON, SITE = "toolchain.cmake", "cross.ini", "config.site"
 _NAMES = "names"
+_ALIAS = "alias"
 _SCRIPT = "#!/bin/sh\n# xx\n"
 """How an alias that is a script begins."""
 
@@ -38,6 +39,7 @@ def set_up(chain: Toolchain, folder: str) -> Names:
         _write(os.path.join(home, CMAKE), describe.cmake_toolchain(chain, names))
         _write(os.path.join(home, MESON), describe.meson_cross(chain, names))
         _write(os.path.join(home, SITE), describe.config_site(chain, names))
+        _remember_alias(chain, names.cc)
     except OSError as error:
         raise HostError(
             f"cannot write {error.filename or folder}: {error.strerror}",
@@ -45,6 +47,23 @@ def set_up(chain: Toolchain, folder: str) -> Names:
             reason="not-writable",
         ) from None
     return names
+
+
+def _remember_alias(chain: Toolchain, alias: str) -> None:
+    """Tell the launcher of xx-clang that ``alias`` does what xx-clang would, or that it does not.
+
+    Three lines: the alias; ``any``, or ``compile`` where a link depends on the folders that are there at that moment
+    (`rpath_link`); the platform, since platforms that differ in their level alone have one triple.
+    """
+    path = os.path.join(state_folder(chain), _ALIAS)
+    chosen = any(chain.env.get(name) for name in CHOICES)
+    same = chain.compiler == "clang" and os.path.realpath(alias) == os.path.realpath(chain.clang)
+    if chosen or not same or chain.linker is None:
+        if os.path.lexists(path):
+            os.unlink(path)
+        return
+    moment = chain.linker.kind in ("ld", "gold") and chain.target.is_cross
+    _write(path, f"{alias}\n{'compile' if moment else 'any'}\n{chain.target.platform}\n")
 
 
 def set_up_once(chain: Toolchain, folder: str) -> Names:

@@ -28,13 +28,14 @@ _NO_MOLD = ("mips", "mipsle", "mips64", "mips64le")
 
 
 class Linker:
-    """A linker of this stage. ``kind`` is of `KINDS`, ``path`` the program."""
+    """A linker of this stage. ``kind`` is of `KINDS`, ``path`` the program, ``beside`` whether it lies beside clang."""
 
-    __slots__ = ("kind", "path")
+    __slots__ = ("beside", "kind", "path")
 
-    def __init__(self, kind: str, path: str) -> None:
+    def __init__(self, kind: str, path: str, beside: bool = False) -> None:
         self.kind = kind
         self.path = path
+        self.beside = beside
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Linker) and (self.kind, self.path) == (other.kind, other.path)
@@ -47,8 +48,13 @@ class Linker:
 
     @property
     def flags(self) -> list[str]:
-        """For clang. It has to know lld by its name too: how link-time optimisation is asked for depends on it."""
-        return [f"-fuse-ld={'bfd' if self.kind == 'ld' else self.kind}", f"--ld-path={self.path}"]
+        """For clang. It has to know lld by its name too: how link-time optimisation is asked for depends on it.
+
+        clang looks beside itself first. Only for what lies elsewhere is the path given, since it would win over a
+        ``-fuse-ld`` of the user's that follows.
+        """
+        name = f"-fuse-ld={'bfd' if self.kind == 'ld' else self.kind}"
+        return [name] if self.beside else [name, f"--ld-path={self.path}"]
 
 
 def find_linker(target: Target, env: Mapping[str, str], clang: str) -> Linker:
@@ -68,7 +74,9 @@ def find_linker(target: Target, env: Mapping[str, str], clang: str) -> Linker:
             del found["lld"]
     for kind in (preferred, "lld", "ld", "gold", "mold"):
         if kind in found:
-            return Linker(kind, found[kind])
+            path = found[kind]
+            beside = kind == "lld" and os.path.dirname(path) == os.path.dirname(os.path.realpath(clang))
+            return Linker(kind, path, beside)
     binutils = f"binutils-{target.triple.replace('_', '-')}"
     if too_old:
         raise HostError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from xxpy.cc import find
-from xxpy.cc.linker import Linker, find_linker, rpath_link
+from xxpy.cc.linker import LINKER_VARIABLE, STATIC_VARIABLE, Linker, find_linker, rpath_link
 from xxpy.cc.sdk import find_sdk
 from xxpy.errors import HostError
 from xxpy.info import programs
@@ -25,6 +25,8 @@ COMPILER_VARIABLE = "XX_CC_PREFER_COMPILER"
 COMPILERS = ("clang", "gcc", "zig")
 GLIBC_VARIABLE = "XX_CC_GLIBC"
 """With zig: the oldest glibc that the program is to run on, as ``2.31``."""
+CHOICES = (COMPILER_VARIABLE, GLIBC_VARIABLE, LINKER_VARIABLE, STATIC_VARIABLE, find.CLANG_VARIABLE)
+"""The variables by which a user chooses another compiler or linker than what is taken by itself."""
 
 # zig's names (lib/std/Target.zig); the C library's ABI follows.
 _ZIG_ARCH = {"386": "x86", "arm64": "aarch64", "amd64": "x86_64", "ppc64le": "powerpc64le", "loong64": "loongarch64",
