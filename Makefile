@@ -3,7 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help venv setup demo test test-matrix test-unit lint bench clean
+
+PLATFORMS ?= linux/amd64,linux/arm64
+
+.PHONY: help venv setup demo image test test-matrix test-unit lint bench clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -19,6 +22,10 @@ setup: venv ## install what a build needs from the distribution, saying what
 
 demo: setup ## the main job: base images, then a C program for two platforms
 	@tools/demo
+
+image: setup ## the xx image for PLATFORMS, as out/xx.tar
+	@mkdir -p out
+	@$(BIN)/xx image xx --platform $(PLATFORMS) -o type=oci,dest=out/xx.tar
 
 test: venv ## every test
 	@tools/setup build test

@@ -111,6 +111,7 @@ def write_image(
     layers: Sequence[Layer],
     history: Sequence[Mapping[str, Any]],
     created: str,
+    annotations: Sequence[tuple[str, str]] = (),
 ) -> Descriptor:
     """Write config and manifest of one platform; ``created`` is RFC 3339, ``config`` the config's own ``config``."""
     body: dict[str, Any] = {
@@ -124,19 +125,29 @@ def write_image(
     if platform.variant:
         body["variant"] = platform.variant
     described = store.put_json(body, CONFIG_TYPE)
-    manifest = {
+    manifest: dict[str, Any] = {
         "schemaVersion": 2,
         "mediaType": MANIFEST_TYPE,
         "config": described.to_json(),
         "layers": [layer.descriptor.to_json() for layer in layers],
     }
+    if annotations:
+        manifest["annotations"] = dict(annotations)
     written = store.put_json(manifest, MANIFEST_TYPE)
     return Descriptor(written.media_type, written.digest, written.size, platform)
 
 
-def write_index(store: Store, manifests: Sequence[Descriptor]) -> Descriptor:
+def write_index(
+    store: Store, manifests: Sequence[Descriptor], annotations: Sequence[tuple[str, str]] = ()
+) -> Descriptor:
     """Write the index of several platforms' images."""
-    body = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [one.to_json() for one in manifests]}
+    body: dict[str, Any] = {
+        "schemaVersion": 2,
+        "mediaType": INDEX_TYPE,
+        "manifests": [one.to_json() for one in manifests],
+    }
+    if annotations:
+        body["annotations"] = dict(annotations)
     return store.put_json(body, INDEX_TYPE)
 
 

@@ -6,53 +6,35 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from xxpy.build.bases import StoreImages
-from xxpy.build.context import open_context
-from xxpy.build.descriptor import Descriptor
-from xxpy.build.dockerfile.front import Request, make_graph
-from xxpy.build.dockerfile.parse import parse
-from xxpy.build.dockerfile.scope import PROXIES
-from xxpy.build.engine import Job, process
-from xxpy.build.engine.embedded import Embedded
-from xxpy.build.events import Event, Exporting, Listener
-from xxpy.build.export import Output, check_dest, export_oci, parse_output
+from xxpy.build.annotations import parse_annotation
+from xxpy.build.engine import process
+from xxpy.build.export import check_dest, parse_output
 from xxpy.build.hostca import parse_host_ca
-from xxpy.build.keys import compute_keys
 from xxpy.build.names import normalize_name, short_name
 from xxpy.build.outcome import Outcome
-from xxpy.build.plan import Plan, make_plan
-from xxpy.build.progress import MODES, make_listener
+from xxpy.build.plan import Plan
+from xxpy.build.progress import MODES
 from xxpy.build.report import plan_as_json, print_plan, print_report, report_as_json
-from xxpy.build.store import INDEX_TYPE, Store
-from xxpy.cli.shared import default_store, optional_output, told
-from xxpy.errors import DockerfileError, SourceError, UsageError
+from xxpy.build.session import Order, plan_order, solve_order
+from xxpy.build.store import Store
+from xxpy.build.xximage import ImagesWithXx
+from xxpy.cli.shared import XxImageShown, default_store, late_listener, optional_output, told
+from xxpy.errors import UsageError
 from xxpy.platforms import Platform, parse_list
-
-_MOST_TEXT = 4 << 20
 
 
 @dataclass(frozen=True)
 class Options:
-    """The command line as it was given."""
+    """The command line as it was given: what to build, and how to tell of it."""
 
-    context: Path
-    file: Path
-    platforms: tuple[Platform, ...]
-    tags: tuple[str, ...]
-    outputs: tuple[Output, ...]
-    build_args: dict[str, str]
-    labels: dict[str, str]
-    target: str
-    no_cache: bool
+    order: Order
     progress: str
     shown: str
-    host_ca: str
     metadata_file: Path | None
     iidfile: Path | None
     store: Path
@@ -66,6 +48,7 @@ class Options:
 @click.option("-o", "--output", "outputs", metavar="type=oci,dest=FILE", multiple=True, help="Where to write it.")
 @click.option("--build-arg", "build_args", metavar="NAME[=VALUE]", multiple=True, help="The value of an ARG.")
 @click.option("--label", "labels", metavar="NAME=VALUE", multiple=True, help="A label of the image.")
+@click.option("--annotation", "annotations", metavar="[TYPE:]NAME=VALUE", multiple=True, help="An OCI annotation.")
 @click.option("--target", metavar="STAGE", default="", help="Build this stage instead of the last.")
 @click.option("--no-cache", is_flag=True, help="Run every step again.")
 @click.option("--progress", type=click.Choice(MODES), default="auto", show_default=True, help="How it is shown.")
@@ -86,6 +69,7 @@ def build_command(
     outputs: tuple[str, ...],
     build_args: tuple[str, ...],
     labels: tuple[str, ...],
+    annotations: tuple[str, ...],
     target: str,
     no_cache: bool,
     progress: str,
@@ -105,7 +89,7 @@ def build_command(
     """
     process.debug = debug
     with told():
-        options = Options(
+        order = Order(
             context=context,
             file=file or context / "Dockerfile",
             platforms=tuple(parse_list(",".join(platforms))) if platforms else (Platform.host(),),
@@ -113,16 +97,21 @@ def build_command(
             outputs=tuple(parse_output(text) for text in outputs),
             build_args=dict(_build_args(build_args)),
             labels=dict(_labels(labels)),
+            annotations=tuple(each for text in annotations for each in parse_annotation(text)),
             target=target,
             no_cache=no_cache,
+            epoch=source_date_epoch(),
+            host_ca=parse_host_ca(host_ca),
+        )
+        options = Options(
+            order=order,
             progress="quiet" if quiet else progress,
             shown=shown or "",
-            host_ca=host_ca,
             metadata_file=metadata_file,
             iidfile=iidfile,
             store=store or default_store(),
         )
-        for output in options.outputs:
+        for output in order.outputs:
             check_dest(output)
         build(options)
 
@@ -148,28 +137,16 @@ def _labels(given: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def build(options: Options) -> None:
     """Build what ``options`` say. Raises XxError."""
-    host = Platform.host()
-    epoch = source_date_epoch()
     store = Store.open(options.store)
-    file = parse(_text_of(options.file), str(options.file))
-    request = Request(options.platforms, host, options.build_args, options.target, options.labels)
-    plan = make_plan(make_graph(file, request, StoreImages(store)), host)
+    order = options.order
+    shown = XxImageShown(options.progress)
+    images = ImagesWithXx(store, shown, order.host_ca, dry=bool(options.shown))
+    plan = plan_order(order, images)
     if options.shown:
         _print_plan(plan, options.shown)
         return
-    context = open_context(options.context, options.file, store.files)
-    keys = compute_keys(plan.graph, context, str(options.file))
-    host_ca = parse_host_ca(options.host_ca)
-    proxies = tuple(f"{name}={value}" for name, value in options.build_args.items() if name in PROXIES)
-    job = Job(plan, keys, context, str(options.file), epoch, options.no_cache, host_ca, proxies)
     with late_listener(options.progress, plan) as listener:
-        outcome = Embedded(store).solve(job, listener)
-        index = Descriptor(INDEX_TYPE, outcome.index, store.blob(outcome.index).stat().st_size)
-        for tag in options.tags:
-            store.tag(tag, index)
-        for output in options.outputs:
-            listener(Exporting(f"writing {output.dest if output.dest != '-' else 'the image to stdout'}"))
-            export_oci(store, index, options.tags, output)
+        outcome = solve_order(order, plan, store, listener)
     _finish(options, plan, outcome)
 
 
@@ -187,50 +164,11 @@ def source_date_epoch() -> int | None:
     return int(text)
 
 
-def _text_of(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MOST_TEXT + 1)
-    except OSError as error:
-        raise SourceError(
-            f"cannot read the Dockerfile: {error.strerror}",
-            remedy="name it with -f, or name the folder it is in, as in: xx build .",
-            reason="dockerfile-missing",
-            place=str(path),
-        ) from error
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise DockerfileError(
-            "it is not UTF-8 text", remedy="save it as UTF-8", reason="not-utf8", place=f"{path}:{line}"
-        ) from error
-    if len(data) > _MOST_TEXT:
-        raise DockerfileError(
-            "it is larger than 4 MiB", remedy="is it a Dockerfile?", reason="too-large", place=str(path)
-        )
-    return text
-
-
 def _print_plan(plan: Plan, shown: str) -> None:
     if shown == "plan-json":
         click.echo(json.dumps(plan_as_json(plan), indent=2))
     else:
         print_plan(plan, sys.stdout)
-
-
-@contextmanager
-def late_listener(mode: str, plan: Plan) -> Iterator[Listener]:
-    """A listener that is started with the first event: it may have threads, and the engine forks before that."""
-    with ExitStack() as stack:
-        started: list[Listener] = []
-
-        def listen(event: Event) -> None:
-            if not started:
-                started.append(stack.enter_context(make_listener(mode, plan, sys.stderr)))
-            started[0](event)
-
-        yield listen
 
 
 def _finish(options: Options, plan: Plan, outcome: Outcome) -> None:
@@ -239,10 +177,10 @@ def _finish(options: Options, plan: Plan, outcome: Outcome) -> None:
     if options.iidfile is not None:
         _write(options.iidfile, outcome.index)
     if options.progress == "quiet":
-        if not any(output.dest == "-" for output in options.outputs):
+        if not any(output.dest == "-" for output in options.order.outputs):
             click.echo(outcome.index)
     elif options.progress != "rawjson":
-        names = ", ".join(short_name(tag) for tag in options.tags)
+        names = ", ".join(short_name(tag) for tag in options.order.tags)
         with optional_output():
             print_report(plan, outcome, sys.stderr)
             sys.stderr.write(f"{names or 'untagged'}  {outcome.index}\n")
@@ -250,7 +188,7 @@ def _finish(options: Options, plan: Plan, outcome: Outcome) -> None:
 
 def _metadata(options: Options, plan: Plan, outcome: Outcome) -> dict[str, object]:
     """Names as buildx has them in its metadata file, and our report."""
-    names = {"containerimage.digest": outcome.index, "image.name": ",".join(options.tags)}
+    names = {"containerimage.digest": outcome.index, "image.name": ",".join(options.order.tags)}
     return {**names, "xx.report": report_as_json(plan, outcome)}
 
 

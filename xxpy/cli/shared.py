@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
+from xxpy.build.events import Event, Listener
 from xxpy.build.naming import harmless
+from xxpy.build.plan import Plan
+from xxpy.build.progress import make_listener
 from xxpy.errors import StepError, XxError
 
 STORE_VARIABLE = "XX_STORE"
@@ -38,6 +41,37 @@ def told() -> Iterator[None]:
         # Whoever read our output has enough; what is still buffered has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(141) from None
+
+
+@contextmanager
+def late_listener(mode: str, plan: Plan) -> Iterator[Listener]:
+    """A listener that is started with the first event: it may have threads, and the engine forks before that."""
+    with ExitStack() as stack:
+        started: list[Listener] = []
+
+        def listen(event: Event) -> None:
+            if not started:
+                started.append(stack.enter_context(make_listener(mode, plan, sys.stderr)))
+            started[0](event)
+
+        yield listen
+
+
+class XxImageShown:
+    """How the making of the xx image is shown: as a build is, with a line or two before it."""
+
+    def __init__(self, mode: str) -> None:
+        self._mode = mode
+
+    def notice(self, text: str) -> None:
+        """See `xximage.Shown`."""
+        if self._mode not in ("quiet", "rawjson"):
+            with optional_output():
+                sys.stderr.write(f"{text}\n")
+
+    def listener(self, plan: Plan) -> AbstractContextManager[Listener]:
+        """See `xximage.Shown`."""
+        return late_listener(self._mode, plan)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from xxpy import __version__
 from xxpy.cli.base import base_command
 from xxpy.cli.build import build_command
 from xxpy.cli.doctor import doctor_command
+from xxpy.cli.image import image_command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -16,5 +17,5 @@ def main() -> None:
     """Build images for several platforms: what compiles runs natively, only what must is emulated."""
 
 
-for _command in (build_command, base_command, doctor_command):
+for _command in (build_command, base_command, image_command, doctor_command):
     main.add_command(_command)

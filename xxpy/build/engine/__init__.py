@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from xxpy.build.annotations import Annotation
 from xxpy.build.context import Context
 from xxpy.build.events import Listener
 from xxpy.build.hostca import HostCa
@@ -30,6 +31,7 @@ class Job:
     no_cache: bool = False
     host_ca: HostCa = field(default_factory=HostCa)
     proxies: tuple[str, ...] = ()
+    annotations: tuple[Annotation, ...] = ()
 
 
 class Engine(Protocol):

@@ -21,13 +21,12 @@ from xxpy.build.engine.cache import Cache, Record, Syncer
 from xxpy.build.engine.emulation import emulators_for, register
 from xxpy.build.engine.execute import Executor
 from xxpy.build.engine.files import Origin, apply, tree_origin
-from xxpy.build.engine.images import IMAGE, base_image, known_image, make_image, manifest_descriptors, unpacked
+from xxpy.build.engine.images import IMAGE, base_image, index_of, known_image, make_image, unpacked
 from xxpy.build.engine.namespace import Channel, id_maps, run_inside
 from xxpy.build.engine.rooted import remove_tree
 from xxpy.build.engine.snapshots import Chain, Draft, draft, keep, view
 from xxpy.build.events import Event, Exporting, Listener, StepDone, StepOutput, StepStarted
 from xxpy.build.graph import Digest, ExecOp, FileOp, SourceOp, Vertex
-from xxpy.build.image import write_index
 from xxpy.build.keys import LOCAL
 from xxpy.build.outcome import ImageOutcome, Outcome, StepOutcome
 from xxpy.build.plan import How
@@ -56,7 +55,7 @@ class Embedded:
         if len(finished) == len(images) and all(root in records for root in roots):
             for digest in records:
                 listener(StepDone(digest, time.monotonic(), 0.0, cached=True))
-            return _outcome(self._store, finished, _cached(records))
+            return _outcome(self._store, job, finished, _cached(records))
         self._check(job, records)
         solver = _Solver(self._store, self._cache, job, records)
         outcome = run_inside(solver.work, listener, id_maps())
@@ -101,9 +100,8 @@ def _cached(records: Mapping[Digest, Record]) -> dict[Digest, StepOutcome]:
     return {digest: StepOutcome(digest, True, 0.0, record.seconds, record.tail) for digest, record in records.items()}
 
 
-def _outcome(store: Store, images: list[ImageOutcome], steps: Mapping[Digest, StepOutcome]) -> Outcome:
-    index = write_index(store, manifest_descriptors(images, store))
-    return Outcome(index.digest, tuple(images), steps)
+def _outcome(store: Store, job: Job, images: list[ImageOutcome], steps: Mapping[Digest, StepOutcome]) -> Outcome:
+    return Outcome(index_of(store, images, job.annotations).digest, tuple(images), steps)
 
 
 class _Solver:
@@ -137,7 +135,7 @@ class _Solver:
             images = [
                 make_image(self._store, self._job, result, self._chains, self._pool) for result in self._graph.results
             ]
-            outcome = _outcome(self._store, images, self._steps)
+            outcome = _outcome(self._store, self._job, images, self._steps)
             self._syncer.wait()
         return outcome
 

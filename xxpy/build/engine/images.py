@@ -9,18 +9,18 @@ from concurrent.futures import Executor as Pool
 from pathlib import Path
 from typing import Any
 
+from xxpy.build.annotations import INDEX, MANIFEST, MANIFEST_DESCRIPTOR, Annotation, chosen
 from xxpy.build.descriptor import Descriptor
 from xxpy.build.engine import Job
 from xxpy.build.engine.cache import Cache, Record
 from xxpy.build.engine.rooted import remove_tree
 from xxpy.build.engine.snapshots import Chain, new_id
 from xxpy.build.graph import Digest, ImageConfig, Result, SourceOp, digest_of, plain
-from xxpy.build.image import Image, image_at, image_size, write_image
+from xxpy.build.image import MANIFEST_TYPE, Image, image_at, image_size, write_image, write_index
 from xxpy.build.layers import Layer, apply_layer, write_layer
 from xxpy.build.outcome import ImageOutcome
 from xxpy.build.store import Store
 from xxpy.errors import StoreError
-from xxpy.platforms import Platform
 
 IMAGE = "docker-image://"
 
@@ -29,7 +29,7 @@ def base_image(store: Store, op: SourceOp) -> Image:
     """The image that a source vertex names by its manifest's digest. Raises StoreError."""
     digest = op.identifier.rpartition("@")[2]
     size = store.blob(digest).stat().st_size if store.has(digest) else 0
-    return image_at(store, Descriptor("application/vnd.oci.image.manifest.v1+json", digest, size))
+    return image_at(store, Descriptor(MANIFEST_TYPE, digest, size))
 
 
 def unpacked(store: Store, cache: Cache, image: Image, work: Path) -> Chain:
@@ -65,7 +65,9 @@ def _layer_key(key: Digest, epoch: int | None) -> Digest:
 def image_key(job: Job, result: Result) -> Digest:
     """What a finished image is remembered by: all that it is made from."""
     root = job.keys.of.get(result.root, "")
-    return digest_of(["image", str(result.platform), root, plain(result.config), plain(result.history), job.epoch])
+    said = plain(chosen(job.annotations, MANIFEST, result.platform))
+    parts = ["image", str(result.platform), root, plain(result.config), plain(result.history), job.epoch, said]
+    return digest_of(parts)
 
 
 def known_image(store: Store, job: Job, result: Result) -> ImageOutcome | None:
@@ -100,7 +102,8 @@ def make_image(store: Store, job: Job, result: Result, chains: Mapping[Digest, C
     layers = [*(base.layers if base else ()), *own]
     created = _rfc3339(job.epoch if job.epoch is not None else int(time.time()))
     config = _config(result.config)
-    written = write_image(store, result.platform, config, layers, _history(result, base, created), created)
+    said = chosen(job.annotations, MANIFEST, result.platform)
+    written = write_image(store, result.platform, config, layers, _history(result, base, created), created, said)
     store.put_record(image_key(job, result), {"manifest": written.to_json()})
     return ImageOutcome(result.platform, written.digest, image_size(store, written))
 
@@ -168,11 +171,16 @@ def _config(config: ImageConfig) -> dict[str, Any]:
     return made
 
 
-def manifest_descriptors(images: Sequence[ImageOutcome], store: Store) -> list[Descriptor]:
-    """The entries of an index for ``images``."""
-    return [_entry(store, one.manifest, one.platform) for one in images]
-
-
-def _entry(store: Store, digest: Digest, platform: Platform) -> Descriptor:
-    size = store.blob(digest).stat().st_size
-    return Descriptor("application/vnd.oci.image.manifest.v1+json", digest, size, platform)
+def index_of(store: Store, images: Sequence[ImageOutcome], annotations: Sequence[Annotation]) -> Descriptor:
+    """Write the index of ``images``. Raises StoreError."""
+    manifests = [
+        Descriptor(
+            MANIFEST_TYPE,
+            one.manifest,
+            store.blob(one.manifest).stat().st_size,
+            one.platform,
+            chosen(annotations, MANIFEST_DESCRIPTOR, one.platform),
+        )
+        for one in images
+    ]
+    return write_index(store, manifests, chosen(annotations, INDEX))

@@ -1,0 +1,111 @@
+"""One build from its order to its image, as a table of contents: read, plan, key, solve, name, export.
+
+The command line, and whoever else has something built (the xx image of this version), give an Order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from xxpy.build.annotations import INDEX_DESCRIPTOR, Annotation, chosen
+from xxpy.build.context import open_context
+from xxpy.build.descriptor import Descriptor
+from xxpy.build.dockerfile.bases import Images
+from xxpy.build.dockerfile.front import Request, make_graph
+from xxpy.build.dockerfile.parse import parse
+from xxpy.build.dockerfile.scope import PROXIES
+from xxpy.build.engine import Job
+from xxpy.build.engine.embedded import Embedded
+from xxpy.build.events import Exporting, Listener
+from xxpy.build.export import Output, export_oci
+from xxpy.build.hostca import HostCa
+from xxpy.build.keys import compute_keys
+from xxpy.build.outcome import Outcome
+from xxpy.build.plan import Plan, make_plan
+from xxpy.build.store import INDEX_TYPE, Store
+from xxpy.errors import DockerfileError, SourceError
+from xxpy.platforms import Platform
+
+_MOST_TEXT = 4 << 20
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be built, of what, and where it goes.
+
+    ``file`` is the Dockerfile's path as errors name it. ``tags`` are full names. ``target`` is a stage, empty for the
+    last. ``epoch`` is SOURCE_DATE_EPOCH in seconds since 1970, None for the present time.
+    """
+
+    context: Path
+    file: Path
+    platforms: tuple[Platform, ...]
+    tags: tuple[str, ...] = ()
+    outputs: tuple[Output, ...] = ()
+    build_args: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: tuple[Annotation, ...] = ()
+    target: str = ""
+    no_cache: bool = False
+    epoch: int | None = None
+    host_ca: HostCa = field(default_factory=HostCa)
+
+
+def plan_order(order: Order, images: Images) -> Plan:
+    """Read the Dockerfile and decide where each step runs. Raises XxError."""
+    host = Platform.host()
+    file = parse(read_dockerfile(order.file), str(order.file))
+    request = Request(order.platforms, host, order.build_args, order.target, order.labels)
+    return make_plan(make_graph(file, request, images), host)
+
+
+def solve_order(order: Order, plan: Plan, store: Store, listener: Listener) -> Outcome:
+    """Run what must be run of ``plan``, give the image its names and write it out. Raises XxError."""
+    context = open_context(order.context, order.file, store.files)
+    keys = compute_keys(plan.graph, context, str(order.file))
+    proxies = tuple(f"{name}={value}" for name, value in order.build_args.items() if name in PROXIES)
+    job = Job(
+        plan, keys, context, str(order.file), order.epoch, order.no_cache, order.host_ca, proxies, order.annotations
+    )
+    outcome = Embedded(store).solve(job, listener)
+    index = index_of(store, outcome, order.annotations)
+    for tag in order.tags:
+        store.tag(tag, index)
+    for output in order.outputs:
+        listener(Exporting(f"writing {output.dest if output.dest != '-' else 'the image to stdout'}"))
+        export_oci(store, index, order.tags, output)
+    return outcome
+
+
+def index_of(store: Store, outcome: Outcome, annotations: tuple[Annotation, ...] = ()) -> Descriptor:
+    """The descriptor of a solved build's index."""
+    size = store.blob(outcome.index).stat().st_size
+    return Descriptor(INDEX_TYPE, outcome.index, size, None, chosen(annotations, INDEX_DESCRIPTOR))
+
+
+def read_dockerfile(path: Path) -> str:
+    """Raises SourceError (``dockerfile-missing``), DockerfileError (``not-utf8``, ``too-large``)."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MOST_TEXT + 1)
+    except OSError as error:
+        raise SourceError(
+            f"cannot read the Dockerfile: {error.strerror}",
+            remedy="name it with -f, or name the folder it is in, as in: xx build .",
+            reason="dockerfile-missing",
+            place=str(path),
+        ) from error
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise DockerfileError(
+            "it is not UTF-8 text", remedy="save it as UTF-8", reason="not-utf8", place=f"{path}:{line}"
+        ) from error
+    if len(data) > _MOST_TEXT:
+        raise DockerfileError(
+            "it is larger than 4 MiB", remedy="is it a Dockerfile?", reason="too-large", place=str(path)
+        )
+    return text
