@@ -6,6 +6,7 @@ import os
 from typing import NoReturn
 
 import pytest
+from support import keep
 
 
 def lacking(reason: str) -> NoReturn:
@@ -13,3 +14,11 @@ def lacking(reason: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(f"missing in CI: {reason}")
     pytest.skip(reason)
+
+
+def kept(*args: str) -> None:
+    """Have the image that ``xx ARGS`` makes in the store that is kept between runs, or skip."""
+    try:
+        keep(*args)
+    except RuntimeError as error:
+        lacking(str(error))

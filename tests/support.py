@@ -20,15 +20,34 @@ START = "from xxpy.cli.xx import main; main(prog_name='xx')"
 _BASE_DAYS = 10
 
 
-def kept_bases() -> Path:
-    """The store of base images that is kept from one test run to the next, below the user's cache folder."""
+def cache_folder() -> Path:
+    """What is kept from one test run to the next, below the user's cache folder."""
     cache = Path(os.environ.get("XDG_CACHE_HOME", "") or Path.home() / ".cache")
-    store = cache / "xxpy-tests" / "bases"
+    folder = cache / "xxpy-tests"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def kept_bases() -> Path:
+    """The store of base images that is kept."""
+    store = cache_folder() / "bases"
     index = store / "index.json"
     if index.exists() and time.time() - index.stat().st_mtime > _BASE_DAYS * 86400:
         shutil.rmtree(store)
-    store.parent.mkdir(parents=True, exist_ok=True)
     return store
+
+
+def keep(*args: str) -> None:
+    """Have the image that ``xx ARGS`` makes in the store that is kept. Raises RuntimeError.
+
+    Only images are kept: what was unpacked to make them goes.
+    """
+    kept = kept_bases()
+    done = Xx(kept, kept.parent).run(*args)
+    if done.code:
+        raise RuntimeError(f"xx {' '.join(args)}: {done}")
+    for name in ("snapshots", "records"):
+        shutil.rmtree(kept / name, ignore_errors=True)
 
 
 def store_from(kept: Path, store: Path) -> Path:

@@ -156,7 +156,7 @@ def table(platform: str) -> str:
     crossing = {machine: int(not Target.from_env(base, OsRelease(), machine).is_cross) for machine in machines()}
     codes = {code: " | ".join(each for each in machines() if crossing[each] == code) for code in (0, 1)}
     cases = " ".join(f"{names}) exit {code} ;;" for code, names in codes.items() if names)
-    lines.append(f"is-cross) case $(uname -m 2>/dev/null) in {cases} esac ;;")
+    lines.append(f"is-cross) case $(uname -m 2>&-) in {cases} esac ;;")
     if platform.partition("/")[0] in ("linux", "windows"):
         # clang's names know nothing of what RISCV64_TARGET_ARCH and its kin say: those calls are Python's.
         triple = chosen("_xx_r=", by_naming(asking("clang"), {"XX_LIBC": "@LIBC@"}))
@@ -174,7 +174,7 @@ def by_machine(texts: Mapping[str, Mapping[str, str]]) -> str:
     cases = " ".join(f"{' | '.join(names)}) {chosen('_xx_r=', dict(kind))} ;;" for kind, names in kinds.items())
     # Only where a machine makes a difference is it asked for.
     same = {who for who in next(iter(texts.values())) if len({answers[who] for answers in texts.values()}) == 1}
-    inner = f"case $(uname -m 2>/dev/null) in {cases} esac"
+    inner = f"case $(uname -m 2>&-) in {cases} esac"
     if not same:
         return inner
     first = next(iter(texts.values()))

@@ -21,6 +21,9 @@ from pathlib import Path
 # What the interpreter imports besides, to start and to tell of an error.
 _ALWAYS = ("encodings.aliases", "encodings.utf_8", "encodings.latin_1", "encodings.ascii", "warnings")
 
+# The package that brings a library, by which its licence is named.
+_LICENSES = {"libz.so.1": "zlib1g", "libexpat.so.1": "libexpat1", "libgcc_s.so.1": "libgcc-s1"}
+
 
 def named(tree: ast.AST) -> Iterator[str]:
     """The modules that a module imports when it runs, in functions too: not what only a type checker sees."""
@@ -72,18 +75,33 @@ def modules_of(library: Path) -> Iterator[tuple[Path, str]]:
 
 
 def prune(target: Path, wanted: set[str]) -> None:
-    """Leave of the Python in ``target`` the modules ``wanted``. Raises SystemExit if Python itself lacks a library."""
+    """Leave of the Python in ``target`` the modules ``wanted`` and the libraries that it needs.
+
+    Raises SystemExit if one of these is not there: the stage's own would be taken.
+    """
     library = next((target / "lib").glob("python3.*"))
-    there = {path.name for path in (target / "lib").iterdir()}
-    lacking = [name for name in needed(target / "bin/python3") if name not in there and not name.startswith("ld")]
-    if lacking:
-        raise SystemExit(f"prune.py: python3 needs {', '.join(lacking)}, which collect.sh does not take")
+    there = {path.name: path for path in (target / "lib").iterdir() if path.is_file()}
+    todo, used = [target / "bin/python3"], set()
     for path, name in modules_of(library):
         keep = name in wanted
         if keep and path.suffix == ".so":
             keep = all(each in there or each.startswith("ld") for each in needed(path))
+            todo += [path] if keep else []
         if not keep:
             path.unlink()
+    while todo:
+        path = todo.pop()
+        for name in needed(path):
+            if name.startswith("ld") or name in used:
+                continue
+            if name not in there:
+                raise SystemExit(f"prune.py: {path.name} needs {name}, which collect.sh does not take")
+            used.add(name)
+            todo.append(there[name])
+    for name in there.keys() - used:
+        there[name].unlink()
+        if name in _LICENSES:
+            (target / "licenses" / _LICENSES[name]).unlink()
     compileall.compile_dir(
         library, legacy=True, quiet=1, stripdir=str(target), prependdir="/usr/lib/xx",
         invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,

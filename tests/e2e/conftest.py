@@ -7,29 +7,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import lacking
+from conftest import kept, lacking
 from support import BOTH, Xx, kept_bases, store_from
 
 from xxpy.build.probes import all_probes, works
 
 
-def keep_base(name: str, *flags: str) -> None:
-    """Have the base image in the store that is kept between runs."""
-    kept = kept_bases()
-    done = Xx(kept, kept.parent).run("base", name, *flags)
-    if done.code:
-        lacking(f"no {name} from the distribution's archive: {done.err}")
-
-
 @pytest.fixture(scope="session")
 def bases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A store that has busybox for amd64 and arm64, and debian:trixie for this machine."""
+    """A store that has busybox for amd64 and arm64, debian:trixie and the xx image for this machine."""
     folder = tmp_path_factory.mktemp("session")
     probes = all_probes(folder, ["aarch64"])
     if not works(probes):
         lacking("; ".join(f"{probe.name}: {probe.found}" for probe in probes if probe.remedy))
-    keep_base("busybox", "--platform", BOTH)
-    keep_base("debian:trixie")
+    kept("base", "busybox", "--platform", BOTH)
+    kept("base", "debian:trixie")
+    kept("image", "xx")
     store = store_from(kept_bases(), folder / "store")
     yield store
     shutil.rmtree(store, ignore_errors=True)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
-import pytest
 from support import BOTH, ROOT, Xx
 
 HELLO = """\
@@ -20,15 +18,7 @@ int main() { std::cout << "hello from C++" << std::endl; }
 TOOLS = "RUN apt-get update -q && apt-get install -q -y --no-install-recommends clang lld\n"
 
 
-@pytest.fixture(scope="module")
-def debian(bases: Path) -> Path:
-    """The shared store with debian:trixie for this machine, and the xx image."""
-    done = Xx(bases, ROOT).run("build", "-t", "xx", "-f", "images/xx/Dockerfile", ".")
-    assert done.code == 0, done
-    return bases
-
-
-def test_c_for_both_platforms_static_and_dynamic(debian: Path, xx: Xx) -> None:
+def test_c_for_both_platforms_static_and_dynamic(xx: Xx) -> None:
     (xx.folder / "hello.c").write_text(HELLO)
     done = xx.build(
         "FROM --platform=$BUILDPLATFORM xx AS xx\nFROM --platform=$BUILDPLATFORM debian:trixie AS build\n" + TOOLS
@@ -47,7 +37,7 @@ def test_c_for_both_platforms_static_and_dynamic(debian: Path, xx: Xx) -> None:
         assert f" {package}\n" in done.err, package
 
 
-def test_cxx(debian: Path, xx: Xx) -> None:
+def test_cxx(xx: Xx) -> None:
     (xx.folder / "hello.cc").write_text(HELLO_CXX)
     done = xx.build(
         "FROM --platform=$BUILDPLATFORM xx AS xx\nFROM --platform=$BUILDPLATFORM debian:trixie AS build\n" + TOOLS
@@ -61,7 +51,7 @@ def test_cxx(debian: Path, xx: Xx) -> None:
     assert " hello from C++\n" in done.err
 
 
-def test_each_linker_and_gcc(debian: Path, xx: Xx) -> None:
+def test_each_linker_and_gcc(xx: Xx) -> None:
     (xx.folder / "hello.c").write_text(HELLO)
     done = xx.build(
         "FROM --platform=$BUILDPLATFORM xx AS xx\nFROM --platform=$BUILDPLATFORM debian:trixie AS build\n"
@@ -86,7 +76,7 @@ def test_each_linker_and_gcc(debian: Path, xx: Xx) -> None:
     assert " gcc version " in done.err
 
 
-def test_deb822_sources_and_lists_that_were_removed(debian: Path, xx: Xx) -> None:
+def test_deb822_sources_and_lists_that_were_removed(xx: Xx) -> None:
     done = xx.build(
         "FROM --platform=$BUILDPLATFORM xx AS xx\nFROM --platform=$BUILDPLATFORM debian:trixie\nCOPY --from=xx / /\n"
         "RUN <<EOF\nset -e\n. /etc/os-release\n"
@@ -104,7 +94,7 @@ def test_deb822_sources_and_lists_that_were_removed(debian: Path, xx: Xx) -> Non
     assert " status 100\n" in done.err and " other 0\n" in done.err
 
 
-def test_the_xx_commands_run_in_a_stage_without_python_or_glibc(debian: Path, xx: Xx) -> None:
+def test_the_xx_commands_run_in_a_stage_without_python_or_glibc(xx: Xx) -> None:
     done = xx.build(
         "FROM --platform=$BUILDPLATFORM xx AS xx\nFROM --platform=$BUILDPLATFORM busybox\nCOPY --from=xx / /\n"
         "ARG TARGETPLATFORM\nRUN xx-info; xx-info march; xx-verify /bin/busybox || echo refused\n",
@@ -114,7 +104,7 @@ def test_the_xx_commands_run_in_a_stage_without_python_or_glibc(debian: Path, xx
     assert " aarch64\n" in done.err and " refused\n" in done.err
 
 
-def test_the_example_builds_the_same_twice(debian: Path, xx: Xx) -> None:
+def test_the_example_builds_the_same_twice(xx: Xx) -> None:
     """The demo's own Dockerfile, for one foreign platform whose final stage is not started: planned as the demo is."""
     shutil.copy(ROOT / "examples/zstd/Dockerfile", xx.folder / "Dockerfile")
     done = xx.run("build", "--platform", "linux/amd64", "--print", "plan", ".")

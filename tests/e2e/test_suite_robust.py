@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
-from support import ROOT, Xx
+from support import Xx
 
 PYTHON = "/usr/lib/xx/ld.so --library-path /usr/lib/xx/lib /usr/lib/xx/bin/python3 -I -S"
 DOCKERFILE = f"""\
@@ -61,15 +58,8 @@ EOF
 """
 
 
-@pytest.fixture
-def stage(bases: Path, xx: Xx) -> Xx:
-    done = Xx(bases, ROOT).run("build", "-t", "xx", "-f", "images/xx/Dockerfile", ".")
-    assert done.code == 0, done
-    return xx
-
-
-def test_all_of_it(stage: Xx) -> None:
-    done = stage.build(DOCKERFILE, "--platform", "linux/arm64")
+def test_all_of_it(xx: Xx) -> None:
+    done = xx.build(DOCKERFILE, "--platform", "linux/arm64")
     assert done.code == 0, done
     lines = [line.split(" ", 2)[2] for line in done.err.splitlines() if line.startswith("#") and line.count(" ") > 1]
     assert lines.count("install 0") == 3 and lines.count("compile 0") == 4, done

@@ -19,23 +19,21 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
 
 from matrix.cells import CELLS, Cell
-from support import ROOT, Done, Xx, kept_bases, store_from
+from support import ROOT, Done, Xx, keep, kept_bases, store_from
 
 SUITES = {"trixie": (), "bookworm": (), "testing": ("--apt-option", 'Acquire::Check-Valid-Until "false";')}
 """Each with the flags of ``xx base``: a mirror that stands still has a Release file that has run out."""
 
 
 def prepare(folder: Path, suite: str) -> Xx:
-    """`xx` on a new store in ``folder`` that has the base of ``suite``, trixie's and the xx image of this checkout."""
-    kept = Xx(kept_bases(), folder)
+    """`xx` on a new store in ``folder`` that has the base of ``suite``, trixie's and the xx image of this checkout.
+
+    Raises RuntimeError if one cannot be made.
+    """
     for each in sorted({suite, "trixie"}):
-        done = kept.run("base", f"debian:{each}", *SUITES[each])
-        if done.code:
-            raise RuntimeError(f"no base debian:{each}: {done.err}")
-    done = kept.run("image", "xx")
-    if done.code:
-        raise RuntimeError(f"no xx image: {done.err}")
-    return Xx(store_from(kept.store, folder / "store"), folder)
+        keep("base", f"debian:{each}", *SUITES[each])
+    keep("image", "xx")
+    return Xx(store_from(kept_bases(), folder / "store"), folder)
 
 
 def build(xx: Xx, cell: Cell) -> Done:

@@ -35,8 +35,8 @@ _MOST_TEXT = 4 << 20
 class Order:
     """What is to be built, of what, and where it goes.
 
-    ``file`` is the Dockerfile's path as errors name it. ``tags`` are full names. ``target`` is a stage, empty for the
-    last. ``epoch`` is SOURCE_DATE_EPOCH in seconds since 1970, None for the present time.
+    ``file`` is the Dockerfile's path, ``name`` what errors call it if not so. ``tags`` are full names. ``target`` is a
+    stage, empty for the last. ``epoch`` is SOURCE_DATE_EPOCH in seconds since 1970, None for the present time.
     """
 
     context: Path
@@ -51,12 +51,18 @@ class Order:
     no_cache: bool = False
     epoch: int | None = None
     host_ca: HostCa = field(default_factory=HostCa)
+    name: str = ""
+
+    @property
+    def place(self) -> str:
+        """What errors call the Dockerfile."""
+        return self.name or str(self.file)
 
 
 def plan_order(order: Order, images: Images) -> Plan:
     """Read the Dockerfile and decide where each step runs. Raises XxError."""
     host = Platform.host()
-    file = parse(read_dockerfile(order.file), str(order.file))
+    file = parse(read_dockerfile(order.file), order.place)
     request = Request(order.platforms, host, order.build_args, order.target, order.labels)
     return make_plan(make_graph(file, request, images), host)
 
@@ -64,11 +70,9 @@ def plan_order(order: Order, images: Images) -> Plan:
 def solve_order(order: Order, plan: Plan, store: Store, listener: Listener) -> Outcome:
     """Run what must be run of ``plan``, give the image its names and write it out. Raises XxError."""
     context = open_context(order.context, order.file, store.files)
-    keys = compute_keys(plan.graph, context, str(order.file))
+    keys = compute_keys(plan.graph, context, order.place)
     proxies = tuple(f"{name}={value}" for name, value in order.build_args.items() if name in PROXIES)
-    job = Job(
-        plan, keys, context, str(order.file), order.epoch, order.no_cache, order.host_ca, proxies, order.annotations
-    )
+    job = Job(plan, keys, context, order.place, order.epoch, order.no_cache, order.host_ca, proxies, order.annotations)
     outcome = Embedded(store).solve(job, listener)
     index = index_of(store, outcome, order.annotations)
     for tag in order.tags:

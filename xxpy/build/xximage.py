@@ -129,6 +129,7 @@ def _make(store: Store, name: str, platforms: tuple[Platform, ...], suite: str, 
             annotations=described(),
             epoch=0,
             host_ca=host_ca,
+            name="images/xx/Dockerfile of xxpy",
         )
         plan = plan_order(order, StoreImages(store))
         with shown.listener(plan) as listener:

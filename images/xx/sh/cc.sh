@@ -33,9 +33,9 @@ if [ -n "$_xx_c" ]; then
                 for _xx_l in ${PATH-}; do
                     [ -f "$_xx_l/$_xx_c" ] && [ -x "$_xx_l/$_xx_c" ] || continue
                     [ "$_xx_l/$_xx_c" -ef @HERE@/xx-clang ] || [ "$_xx_l/$_xx_c" -ef @HERE@/xx-clang++ ] || break
-                done 2>/dev/null
+                done 2>&-
                 IFS=$_xx_f
-                [ ! "$_xx_l/$_xx_c" -ef "$_xx_a" ] 2>/dev/null || exec "$_xx_a" "$@" ;;
+                [ ! "$_xx_l/$_xx_c" -ef "$_xx_a" ] 2>&- || exec "$_xx_a" "$@" ;;
             esac
         fi
     fi

@@ -7,15 +7,16 @@ case ${LD_PRELOAD+1}${LD_AUDIT+1}${LD_LIBRARY_PATH+1}${LD_DEBUG+1}${LD_TRACE_LOA
     done ;;
 esac
 # The kernel says what machine it is for; under QEMU `uname` says what the stage is for. What neither knows is tried: a
-# file that the loader would have to run, which the shell reads as a script where it cannot.
-read -r _xx_l 2>/dev/null </proc/sys/kernel/arch || _xx_l=
+# file that the loader would have to run, which the shell reads as a script where it cannot. (What is not to be seen
+# goes to a closed file: a stage need have no /dev/null.)
+read -r _xx_l 2>&- </proc/sys/kernel/arch || _xx_l=
 case $_xx_l in
 @RUNS@) ;;
 *)
-    case $(uname -m 2>/dev/null) in
+    case $(uname -m 2>&-) in
     @RUNS@) ;;
     *)
-        @HOME@/try >/dev/null 2>&1 || {
+        @HOME@/try >&- 2>&- || {
             echo "${0##*/}: this is the xx image for @PLATFORM@, which this stage cannot run:" \
                 'write FROM --platform=$BUILDPLATFORM xx AS xx' >&2
             exit 126

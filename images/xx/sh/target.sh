@@ -17,7 +17,7 @@ platformpair) _xx_p= ;;
 *)
     _xx_p=${TARGETARCH-}
     if [ -z "$_xx_p" ]; then
-        case $(uname -m 2>/dev/null) in
+        case $(uname -m 2>&-) in
         @MACHINES@
         esac
     fi

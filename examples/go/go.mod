@@ -1,0 +1,3 @@
+module example/serve
+
+go 1.19
