@@ -21,7 +21,7 @@ from xxpy.build.engine.binfmt import registration_line
 
 PACKAGES = "docker.io,docker-buildx,containerd,runc,ca-certificates"
 _BUILDX = "usr/libexec/docker/cli-plugins/docker-buildx"
-_HANDED_DOWN = ("/proc", "/sys", "/dev", "/run", "/tmp")
+_HANDED_DOWN = ("/sys", "/dev", "/run", "/tmp")
 
 
 def engine_root() -> Path:
@@ -58,11 +58,13 @@ class BuildKit:
         # Its root has to be a mount point, or runc cannot make / private.
         binds = "".join(f'mount --rbind {name} "$1{name}" && ' for name in _HANDED_DOWN)
         script = (
-            f'mount --bind "$1" "$1" && {binds}mkdir -p "$1/data" && mount --bind "$2/data" "$1/data" && '
+            f'mount --bind "$1" "$1" && mount -t proc proc "$1/proc" && {binds}mkdir -p "$1/data" && mount --bind "$2/data" "$1/data" && '
             'exec chroot "$1" dockerd --data-root /data --exec-root "$2/exec" --host "unix://$2/engine.sock" '
-            '--pidfile "$2/pid" --bridge=none --iptables=false --ip6tables=false --ip-masq=false'
+            '--config-file "$2/daemon.json" --pidfile "$2/pid" --bridge=none --iptables=false --ip6tables=false --ip-masq=false'
         )
         (self.folder / "data").mkdir()
+        # Only the image store of containerd writes OCI archives.
+        (self.folder / "daemon.json").write_text('{"features": {"containerd-snapshotter": true}}\n')
         with (self.folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
                 ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "slave",
