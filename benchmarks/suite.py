@@ -2,7 +2,8 @@
 
     benchmarks/suite.py [PATH]    PATH: a checkout of tonistiigi/xx, whose scripts are in src/
 
-Medians of the whole process in milliseconds. Package tools, cargo and go are stubs in both; clang and file are real.
+Medians of the whole process in milliseconds, and the size of the image. Package tools, cargo and go are stubs in both;
+clang and file are real.
 Without PATH the other column is empty.
 """
 
@@ -22,10 +23,12 @@ ROOT = HERE.parent
 XX = Path(sys.executable).with_name("xx")
 
 
-def run(*argv: str) -> None:
+def run(*argv: str) -> str:
+    """What ``xx ARGV`` prints to stderr."""
     done = subprocess.run([str(XX), *argv], cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"xx {' '.join(argv)} ended with {done.returncode}:\n{done.stderr[-3000:]}")
+    return done.stderr
 
 
 def read(path: Path) -> dict[str, float]:
@@ -74,7 +77,7 @@ def main() -> None:
     if options.upstream and not (options.upstream / "src/xx-info").exists():
         sys.exit(f"{options.upstream}/src/xx-info is not there: name a checkout of tonistiigi/xx")
     run("base", "debian:trixie")
-    run("build", "-t", "xx", "-f", "images/xx/Dockerfile", ".")
+    made = run("image", "xx", "--platform", "linux/amd64,linux/arm64")
     with tempfile.TemporaryDirectory(prefix="xx-suite-", dir=os.environ.get("TMPDIR")) as folder:
         ours, theirs = measure(Path(folder), options.upstream)
     print(f"{'milliseconds, medians':<34} {'ours':>8} {'upstream':>9} {'ratio':>6}")
@@ -86,6 +89,11 @@ def main() -> None:
     for name in ("alias -c", "xx-clang -c"):
         other = f"{theirs[name] - theirs['clang -c']:>9.1f}" if name in theirs else f"{'-':>9}"
         print(f"{name + ', over plain clang':<34} {ours[name] - plain:>8.1f} {other}")
+    print("\nthe xx image, compressed")
+    for line in made.splitlines():
+        if line.endswith(" MB"):
+            _, platform, _, size, unit = line.split()
+            print(f"{platform.rstrip(':'):<34} {size:>8} {unit}")
 
 
 if __name__ == "__main__":

@@ -58,9 +58,11 @@ class BuildKit:
         # Its root has to be a mount point, or runc cannot make / private.
         binds = "".join(f'mount --rbind {name} "$1{name}" && ' for name in _HANDED_DOWN)
         script = (
-            f'mount --bind "$1" "$1" && mount -t proc proc "$1/proc" && {binds}mkdir -p "$1/data" && mount --bind "$2/data" "$1/data" && '
+            f'mount --bind "$1" "$1" && mount -t proc proc "$1/proc" && {binds}'
+            'mkdir -p "$1/data" && mount --bind "$2/data" "$1/data" && '
             'exec chroot "$1" dockerd --data-root /data --exec-root "$2/exec" --host "unix://$2/engine.sock" '
-            '--config-file "$2/daemon.json" --pidfile "$2/pid" --bridge=none --iptables=false --ip6tables=false --ip-masq=false'
+            '--config-file "$2/daemon.json" --pidfile "$2/pid" '
+            "--bridge=none --iptables=false --ip6tables=false --ip-masq=false"
         )
         (self.folder / "data").mkdir()
         # Only the image store of containerd writes OCI archives.

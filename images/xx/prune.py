@@ -103,7 +103,7 @@ def prune(target: Path, wanted: set[str]) -> None:
         if name in _LICENSES:
             (target / "licenses" / _LICENSES[name]).unlink()
     compileall.compile_dir(
-        library, legacy=True, quiet=1, stripdir=str(target), prependdir="/usr/lib/xx",
+        library, legacy=True, optimize=2, quiet=1, stripdir=str(target), prependdir="/usr/lib/xx",
         invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
     )  # fmt: skip
     for path in library.rglob("*.py"):

@@ -124,6 +124,12 @@ def _not_started(program: str, error: OSError) -> HostError:
     )
 
 
+MANAGERS = {"apt-get": "install -y", "apk": "add", "dnf": "install -y", "microdnf": "install -y", "yum": "install -y"}
+"""The package managers that a stage may have, each with its words to install."""
+
+_PACKAGES = {("apt-get", "go"): "golang-go", ("dnf", "go"): "golang", ("microdnf", "go"): "golang"}
+
+
 def missing(program: str) -> HostError:
     """The error for a program that is not in this stage, or whose own interpreter is not."""
     if find(program):
@@ -132,8 +138,15 @@ def missing(program: str) -> HostError:
             remedy="is it for this machine? xx-verify says what it is",
             reason="program-missing",
         )
-    return HostError(
-        f"{program} is not in this stage",
-        remedy=f"install the package that has it, as in: RUN apt-get install -y {os.path.basename(program)}",
-        reason="program-missing",
-    )
+    return HostError(f"{program} is not in this stage", remedy=_how_to_have(program), reason="program-missing")
+
+
+def _how_to_have(program: str) -> str:
+    manager = next((name for name in MANAGERS if find(name)), "")
+    if program == "apt" or program in MANAGERS:
+        return f"its package manager is {manager}: xx-{manager}" if manager else "it has no package manager"
+    if not manager:
+        return "begin the stage FROM an image that has it"
+    name = os.path.basename(program)
+    package = _PACKAGES.get((manager, name), name)
+    return f"install the package that has it, as in: RUN {manager} {MANAGERS[manager]} {package}"
