@@ -31,8 +31,23 @@ class NetMode(Enum):
     NONE = "none"
 
 
+class SecurityMode(Enum):
+    """Confinement of an exec, as LLB's SecurityMode: ``SANDBOX`` is the engine's default."""
+
+    SANDBOX = "sandbox"
+    INSECURE = "insecure"
+
+
+class CacheSharing(Enum):
+    """Of a cache mount, as LLB's CacheSharingOpt: what a second step does while one has it."""
+
+    SHARED = "shared"
+    PRIVATE = "private"
+    LOCKED = "locked"
+
+
 class MountType(Enum):
-    """What a mount shows, as LLB's MountType. Only ``BIND`` is run so far."""
+    """What a mount shows, as LLB's MountType."""
 
     BIND = "bind"
     SECRET = "secret"
@@ -51,15 +66,48 @@ class Input:
 
 @dataclass(frozen=True)
 class SourceOp:
-    """Files from outside: ``docker-image://name@sha256:…`` or ``local://context``. All in the digest."""
+    """Files from outside; all in the digest.
+
+    ``identifier`` is ``docker-image://name@sha256:…``, ``local://context`` (``local://NAME`` for a named context),
+    ``https://…`` (one file) or ``git://…#commit`` (a tree), as LLB's sources are named. ``attrs`` hold what else says
+    which files: ``http.checksum``, ``http.filename``, ``git.keepgitdir``, ``oci.layout`` …
+    """
 
     identifier: str
     attrs: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
+class CacheOpt:
+    """Which cache a CACHE mount shows, as LLB's CacheOpt. ``id`` names it; all in the digest."""
+
+    id: str
+    sharing: CacheSharing = CacheSharing.SHARED
+
+
+@dataclass(frozen=True)
+class SecretOpt:
+    """Of a SECRET or SSH mount, as LLB's SecretOpt and SSHOpt.
+
+    ``id`` is what ``--secret`` or ``--ssh`` gives a value to; its value is never in a digest. ``env`` names a variable
+    that gets a secret's value, empty for none. ``optional`` steps run without it. All in the digest.
+    """
+
+    id: str
+    uid: int = 0
+    gid: int = 0
+    mode: int = 0o400
+    optional: bool = False
+    env: str = ""
+
+
+@dataclass(frozen=True)
 class Mount:
-    """What an exec sees at ``dest``. ``input`` indexes the vertex's inputs, -1 for none. All in the digest."""
+    """What an exec sees at ``dest``. ``input`` indexes the vertex's inputs, -1 for none. All in the digest.
+
+    ``selector`` is a path in the input. ``output`` is 0 for the root, -1 for what is thrown away. Of `cache` and
+    `secret` the one that ``type`` says is set. ``size`` is of a TMPFS, in bytes, 0 for no limit.
+    """
 
     dest: str
     input: int = 0
@@ -67,11 +115,27 @@ class Mount:
     readonly: bool = False
     output: int = 0
     type: MountType = MountType.BIND
+    cache: CacheOpt | None = None
+    secret: SecretOpt | None = None
+    size: int = 0
+
+
+@dataclass(frozen=True)
+class Ulimit:
+    """One resource limit of an exec (getrlimit(2)): ``name`` as ``nofile``, -1 for no limit."""
+
+    name: str
+    soft: int
+    hard: int
 
 
 @dataclass(frozen=True)
 class ExecOp:
-    """One program run in a root: ``args`` as execve takes them, ``env`` as ``NAME=value``. All in the digest."""
+    """One program run in a root: ``args`` as execve takes them, ``env`` as ``NAME=value``. All in the digest.
+
+    ``extra_hosts`` are lines of /etc/hosts as ``(name, address)``. ``shm_size`` is of /dev/shm in bytes, 0 for the
+    default.
+    """
 
     args: tuple[str, ...]
     env: tuple[str, ...]
@@ -79,6 +143,10 @@ class ExecOp:
     user: str = ""
     mounts: tuple[Mount, ...] = (Mount("/"),)
     network: NetMode = NetMode.UNSET
+    security: SecurityMode = SecurityMode.SANDBOX
+    extra_hosts: tuple[tuple[str, str], ...] = ()
+    shm_size: int = 0
+    ulimits: tuple[Ulimit, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,7 +154,10 @@ class CopyAction:
     """Copies ``sources`` (clean paths or patterns, relative to the root of input ``source``) to ``dest``.
 
     ``dest`` is absolute; a ``/`` at its end says that it is a directory. ``owner`` is ``user[:group]`` as ``--chown``
-    takes it, empty to keep each file's. ``mode`` holds permission bits or is -1 to keep each file's. All in the digest.
+    takes it, empty to keep each file's. ``mode`` holds permission bits or is -1 to keep each file's; ``mode_change`` is
+    a symbolic mode (chmod(1), ``u+x,go=rX``) or empty. ``exclude`` are patterns, relative to each source, of what is
+    left out. ``parents`` keeps the folders of a source, from a ``/./`` in it on. ``unpack`` takes a local archive apart
+    in place of copying it (ADD). All in the digest.
     """
 
     source: int
@@ -94,6 +165,10 @@ class CopyAction:
     dest: str
     owner: str = ""
     mode: int = -1
+    mode_change: str = ""
+    exclude: tuple[str, ...] = ()
+    parents: bool = False
+    unpack: bool = False
 
 
 @dataclass(frozen=True)
@@ -176,6 +251,18 @@ SCRATCH: Digest = ""
 
 
 @dataclass(frozen=True)
+class Healthcheck:
+    """HEALTHCHECK as Docker's image specification has it (v1.2, ``Healthcheck``): times in nanoseconds, 0 for none."""
+
+    test: tuple[str, ...]
+    interval: int = 0
+    timeout: int = 0
+    start_period: int = 0
+    start_interval: int = 0
+    retries: int = 0
+
+
+@dataclass(frozen=True)
 class ImageConfig:
     """The ``config`` object of an OCI image configuration that the Dockerfile makes, plus when each step was made."""
 
@@ -189,6 +276,8 @@ class ImageConfig:
     volumes: tuple[str, ...] = ()
     stop_signal: str = ""
     shell: tuple[str, ...] | None = None
+    healthcheck: Healthcheck | None = None
+    on_build: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
