@@ -14,7 +14,7 @@ from xxpy.build.dockerfile.ignore import has_wildcard
 from xxpy.build.graph import CopyAction, Digest, FileOp, Graph, SourceOp, Vertex, digest_of, plain
 from xxpy.errors import SourceError
 
-VERSION = 1
+VERSION = 2
 """Raised when the same vertex would come out otherwise than before."""
 
 LOCAL = "local://"
