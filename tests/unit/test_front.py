@@ -61,12 +61,14 @@ def test_platform_arguments_are_global_and_in_scope_only_where_declared() -> Non
 
 def test_arguments_and_environment() -> None:
     text = (
-        "ARG V=1\nARG W=w-$V\nFROM a:$W AS s\nARG V\nARG X=dx\nENV E=$V-$X\nARG E=never\n"
+        "ARG V=1\nARG W=w-$V\nFROM a:$W AS s\nARG V\nARG X=dx\nENV E=$V-$X\nARG E=later\n"
         "RUN $one\nENV X=env\nRUN two\nFROM a\nRUN three\n"
     )
     found = graph(text, build_args={"X": "given"}, target_stage="s")
     (_, one), (_, two) = runs(found)
-    assert env_of(one)["E"] == "1-given" and env_of(one)["X"] == "given" and env_of(one)["V"] == "1"
+    # Of ENV and ARG the later one counts; the image's own environment has ENV alone.
+    assert env_of(one)["E"] == "later" and env_of(one)["X"] == "given" and env_of(one)["V"] == "1"
+    assert "E=1-given" in only(found).config.env
     assert env_of(two)["X"] == "env"
     sources = [vertex.op.identifier for vertex in found if isinstance(vertex.op, SourceOp)]
     assert sources == ["docker-image://example.test/a:w-1@sha256:a:w-1-linux/amd64"]
@@ -74,9 +76,24 @@ def test_arguments_and_environment() -> None:
     assert next(name for name, _ in runs(found)) == "$one"
 
 
-def test_an_argument_of_one_stage_is_unknown_in_the_next() -> None:
+def test_an_argument_goes_with_the_stage_that_is_built_upon() -> None:
     (_, vertex), = runs(graph("ARG V=1\nFROM a AS b\nARG V\nFROM b\nRUN x\n"))  # fmt: skip
+    assert env_of(vertex)["V"] == "1"
+    (_, vertex), = runs(graph("ARG V=1\nFROM a AS b\nARG V\nFROM a\nCOPY --from=b / /\nRUN x\n"))  # fmt: skip
     assert "V" not in env_of(vertex)
+
+
+@pytest.mark.parametrize("opening", ["<<EOF", "<<-EOF", "<<'EOF'", '<<"EOF"', "<<E'O'F", "<<\\EOF"])
+def test_a_here_document_alone_is_the_script(opening: str) -> None:
+    (vertex,) = (each for each in graph(f"FROM a\nRUN {opening}\necho $one\nEOF\n") if isinstance(each.op, ExecOp))
+    assert isinstance(vertex.op, ExecOp) and vertex.op.args == ("/bin/sh", "-c", "echo $one\n")
+
+
+def test_ranges_of_ports_and_who_owns_a_workdir() -> None:
+    found = only(graph("FROM a\nEXPOSE 8000-8002/udp\nUSER 5:6\nWORKDIR /w\n"))
+    assert {"8000/udp", "8001/udp", "8002/udp"} <= set(found.config.exposed_ports)
+    actions = [each.op.actions for each in graph("FROM a\nUSER 5:6\nWORKDIR /w\n") if isinstance(each.op, FileOp)]
+    assert actions == [(MkdirAction("/w", "5:6"),)]
 
 
 def test_the_config_of_the_image() -> None:

@@ -35,10 +35,10 @@ def platform_variables(target: Platform, build: Platform) -> dict[str, str]:
 
 @dataclass
 class Scope:
-    """What is defined at one point. ENV goes before ARG of the same name.
+    """What is defined at one point. Of an ENV and an ARG of one name the later counts, as BuildKit has it.
 
     ``automatic`` are the platform variables, visible in a stage after an ARG only; ``given`` the ``--build-arg``s;
-    ``globals`` the values of ARGs before the first FROM.
+    ``globals`` the values of ARGs before the first FROM. ``shadowed`` are names of ENV that a later ARG has taken.
     """
 
     automatic: Mapping[str, str]
@@ -48,10 +48,22 @@ class Scope:
     escape: str
     args: dict[str, str] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
+    shadowed: set[str] = field(default_factory=set)
 
     def variables(self) -> dict[str, str]:
-        """What a word may name here."""
-        return self.args | self.env
+        """What a word may name here, and what a RUN sees."""
+        return self.args | {name: value for name, value in self.env.items() if name not in self.shadowed}
+
+    def set_env(self, values: Mapping[str, str]) -> None:
+        """What ENV, or a base image, defines."""
+        self.env.update(values)
+        self.shadowed -= values.keys()
+
+    def inherit(self, parent: Scope) -> None:
+        """Begin where the stage ended that this one is FROM: its ENV and, as in BuildKit, its ARGs."""
+        self.env.update(parent.env)
+        self.args.update(parent.args)
+        self.shadowed |= parent.shadowed
 
     def word(self, text: str, at: Instruction) -> str:
         """``text`` with variables replaced and quotes removed; errors carry the line of ``at``."""
@@ -72,14 +84,10 @@ class Scope:
         The platform variables keep their true value whatever default the Dockerfile gives: ``ARG TARGETARCH=amd64``
         would otherwise make images that hold another platform's programs (docker/buildx#510).
         """
-        for values in (self.given, self.automatic):
-            if name in values:
-                self.args[name] = values[name]
-                return
-        if default is None:
-            default = self.globals.get(name)
-        if default is not None:
-            self.args[name] = default
+        value = self.given.get(name, self.automatic.get(name, self.globals.get(name) if default is None else default))
+        if value is not None:
+            self.args[name] = value
+            self.shadowed.add(name)
 
 
 class _Placed:

@@ -5,15 +5,15 @@ Source: Dockerfile reference, one section for each instruction. What is not run 
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from xxpy.build.dockerfile.copy import copy_actions
 from xxpy.build.dockerfile.flags import Flags
-from xxpy.build.dockerfile.instructions import Heredoc, Instruction, Stage
+from xxpy.build.dockerfile.instructions import Instruction, Stage
 from xxpy.build.dockerfile.parse import pairs
+from xxpy.build.dockerfile.words import split_words
 from xxpy.build.graph import (
     Digest,
     ExecOp,
@@ -67,7 +67,7 @@ class Made:
 
     def start_from(self, config: ImageConfig) -> None:
         """Take over what a base image sets."""
-        self.scope.env.update(pair.partition("=")[::2] for pair in config.env)
+        self.scope.set_env(dict(pair.partition("=")[::2] for pair in config.env))
         self.workdir = config.working_dir or "/"
         self.user, self.stop_signal, self.shell = config.user, config.stop_signal, config.shell
         self.entrypoint, self.cmd = config.entrypoint, config.cmd
@@ -76,8 +76,8 @@ class Made:
         self.volumes.update(config.volumes)
 
     def continued(self, scope: Scope) -> Made:
-        """A stage that begins where this one ended: all of it but the ARGs."""
-        scope.env.update(self.scope.env)
+        """A stage that begins where this one ended."""
+        scope.inherit(self.scope)
         return replace(
             self,
             scope=scope,
@@ -171,7 +171,7 @@ class StageMaker:
         network = _NETWORKS.get(flags.get("network", "default"))
         if network is None:
             raise self._error(at, f"--network={flags.get('network')} is none of default, none, host", "", "bad-flag")
-        env = {**self._scope.args, **self._scope.env}
+        env = self._scope.variables()
         env.setdefault("PATH", DEFAULT_PATH)
         op = ExecOp(
             args=self._command(at),
@@ -190,7 +190,7 @@ class StageMaker:
         if not at.heredocs:
             return (*shell, line)
         first = at.heredocs[0]
-        if len(at.heredocs) == 1 and line.strip() == _opening(first):
+        if len(at.heredocs) == 1 and _is_opening(line, self._scope.escape):
             # A heredoc alone is a script: with "#!" run by what it names, else by the shell.
             if first.content.startswith("#!"):
                 return _script(first.content)
@@ -218,7 +218,8 @@ class StageMaker:
         if self._made.workdir == "/":
             self._note(at)
             return
-        self._layer(FileOp((MkdirAction(self._made.workdir),)), (self._made.root,), at)
+        # Who makes it owns it, as with BuildKit.
+        self._layer(FileOp((MkdirAction(self._made.workdir, self._made.user),)), (self._made.root,), at)
 
     # -- config --------------------------------------------------------------------------------------------------
 
@@ -233,7 +234,7 @@ class StageMaker:
         values = {self._scope.word(name, at): self._scope.word(value or "", at) for name, value in pairs(at)}
         if "" in values:
             raise self._error(at, "a name of ENV is empty", "write NAME=value", "empty-name")
-        self._scope.env.update(values)
+        self._scope.set_env(values)
         self._note(at)
 
     def _label(self, at: Instruction) -> None:
@@ -280,25 +281,27 @@ class StageMaker:
     def _expose(self, at: Instruction) -> None:
         for word in at.args:
             for port in self._scope.words(word, at):
-                self._made.ports.add(self._port(port, at))
+                self._made.ports.update(self._ports(port, at))
         self._note(at)
 
-    def _port(self, text: str, at: Instruction) -> str:
+    def _ports(self, text: str, at: Instruction) -> list[str]:
         number, _, protocol = text.partition("/")
         first, _, last = number.partition("-")
         fine = all(part.isascii() and part.isdigit() and int(part) < 65536 for part in (first, last or first))
         if not fine or protocol.lower() not in ("", "tcp", "udp", "sctp"):
             raise self._error(at, f"{text!r} is no port", "write 8080, 8080/udp or 8000-8010", "bad-port")
-        return f"{number}/{protocol.lower() or 'tcp'}"
+        ports = range(int(first), int(last or first) + 1)
+        if not ports:
+            raise self._error(at, f"{text!r} is no range of ports", "write the lower one first: 8000-8010", "bad-port")
+        return [f"{port}/{protocol.lower() or 'tcp'}" for port in ports]
 
 
 _NETWORKS = {"default": NetMode.UNSET, "none": NetMode.NONE, "host": NetMode.HOST}
 
 
-def _opening(heredoc: Heredoc) -> str:
-    dash = "-" if heredoc.chomp else ""
-    name = heredoc.name if heredoc.expand else shlex.quote(heredoc.name)
-    return f"<<{dash}{name}"
+def _is_opening(line: str, escape: str) -> bool:
+    """Whether a line is the beginning of a here-document and nothing else, however its delimiter is quoted."""
+    return line.lstrip().startswith("<<") and len(split_words(line, escape)) == 1
 
 
 def _script(content: str) -> tuple[str, ...]:

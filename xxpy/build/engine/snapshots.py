@@ -17,6 +17,7 @@ from pathlib import Path
 
 from xxpy.build.engine import syscalls
 from xxpy.build.engine.rooted import remove_tree
+from xxpy.build.layers import OPAQUE
 from xxpy.errors import HostError
 
 Chain = tuple[str, ...]
@@ -120,8 +121,62 @@ def view(work: Path, chain: Chain) -> Iterator[Path]:
 
 
 def keep(made: Draft, snapshots: Path) -> str:
-    """Give a draft that is no longer mounted its place among the snapshots; its name."""
+    """Give a draft its place among the snapshots, its overlay taken away; its name."""
     name = new_id()
     made.unmount()
+    drop_untouched(made.upper, made.chain)
     os.rename(made.upper, snapshots / name)
     return name
+
+
+def drop_untouched(upper: Path, chain: Chain) -> None:
+    """Remove from ``upper`` the folders that hold nothing and are as they were below, but for their times.
+
+    overlayfs copies a folder up as soon as something in it comes or goes: /etc where a step was shown a file, /tmp
+    after a temporary one. No layer should tell of them.
+    """
+    for folder, _, _ in os.walk(upper, topdown=False):
+        # What was in it may have been dropped since the walk read it.
+        if folder == os.fspath(upper) or os.listdir(folder):
+            continue
+        below = _visible(chain, os.path.relpath(folder, upper))
+        if below is not None and _attributes(Path(folder)) == _attributes(below):
+            os.rmdir(folder)
+
+
+def _visible(chain: Chain, path: str) -> Path | None:
+    """Where the lower folders have ``path``, as overlayfs shows it; None if none does."""
+    for layer in reversed(chain):
+        here, covers = Path(layer), False
+        for part in path.split("/"):
+            covers = covers or _is_opaque(here)
+            here /= part
+            try:
+                info = here.lstat()
+            except OSError:
+                if covers:
+                    return None
+                break
+            if stat.S_ISCHR(info.st_mode) and info.st_rdev == 0:
+                return None
+        else:
+            return here
+    return None
+
+
+def _is_opaque(folder: Path) -> bool:
+    try:
+        return os.getxattr(folder, OPAQUE, follow_symlinks=False) == b"y"
+    except OSError:
+        return False
+
+
+def _attributes(path: Path) -> tuple[object, ...]:
+    """What of a folder a layer records, without its times; equal to no file's."""
+    info = path.lstat()
+    own = {
+        name: os.getxattr(path, name, follow_symlinks=False)
+        for name in os.listxattr(path, follow_symlinks=False)
+        if not name.startswith("user.overlay.") or name == OPAQUE
+    }
+    return (info.st_mode, info.st_uid, info.st_gid, own)
