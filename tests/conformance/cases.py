@@ -1,0 +1,38 @@
+"""The cases: one Dockerfile each in ``cases/``, with the flags of its build in a comment ``# flags: …`` at its top."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent
+ANSWERS = FOLDER / "answers.json"
+"""What BuildKit made of each case (``record.py``): files and config by platform, or that it refused."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """``name`` is the file's; ``flags`` are given to both builders."""
+
+    name: str
+    text: str
+    flags: tuple[str, ...]
+
+
+def cases() -> list[Case]:
+    """All of them, sorted by name."""
+    found = []
+    for path in sorted((FOLDER / "cases").iterdir()):
+        text = path.read_text()
+        flags = [line.removeprefix("# flags:") for line in text.splitlines() if line.startswith("# flags:")]
+        found.append(Case(path.name, text, tuple(word for line in flags for word in shlex.split(line))))
+    return found
+
+
+def answers() -> dict[str, Any]:
+    """BuildKit's recorded answers by case."""
+    made: dict[str, Any] = json.loads(ANSWERS.read_text())
+    return made
