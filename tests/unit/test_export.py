@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from xxpy.build.descriptor import Descriptor
-from xxpy.build.export import Output, check_dest, export_oci, parse_output
+from xxpy.build.export import export_image
 from xxpy.build.hostca import HostCa, parse_host_ca
 from xxpy.build.image import read_image, write_image, write_index
 from xxpy.build.layers import write_layer
 from xxpy.build.names import normalize_name, short_name, tag_of
+from xxpy.build.outputs import Output, check_dest, parse_output
 from xxpy.build.store import Store
 from xxpy.errors import SourceError, StoreError, UsageError
 from xxpy.platforms import Platform
@@ -83,7 +84,7 @@ def test_a_tar_is_whole_and_the_same_each_time(image: tuple[Store, Descriptor], 
     store, index = image
     paths = [tmp_path / "one.tar", tmp_path / "deep/er/two.tar"]
     for path in paths:
-        export_oci(store, index, ["docker.io/library/x:1"], Output("oci", str(path)))
+        export_image(store, index, ["docker.io/library/x:1"], Output("oci", str(path)))
     assert paths[0].read_bytes() == paths[1].read_bytes()
     with tarfile.open(paths[0]) as tar:
         member = tar.extractfile("index.json")
@@ -101,7 +102,7 @@ def test_a_folder_replaces_an_older_one_and_nothing_else(image: tuple[Store, Des
     output = Output("oci", str(tmp_path / "layout"), tar=False)
     for _ in range(2):
         check_dest(output)
-        export_oci(store, index, [], output)
+        export_image(store, index, [], output)
     assert sorted(os.listdir(tmp_path / "layout")) == ["blobs", "index.json", "oci-layout"]
     assert sorted(name for name in os.listdir(tmp_path) if "layout" in name) == ["layout"]
     (tmp_path / "mine").mkdir()
@@ -116,16 +117,16 @@ def test_a_failed_export_leaves_what_was_there(image: tuple[Store, Descriptor], 
     dest.write_text("older")
     missing = Descriptor(index.media_type, "sha256:" + "0" * 64, 1)
     with pytest.raises(StoreError):
-        export_oci(store, missing, [], Output("oci", str(dest)))
+        export_image(store, missing, [], Output("oci", str(dest)))
     assert dest.read_text() == "older" and [name for name in os.listdir(tmp_path) if name.startswith(".")] == []
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("type=registry", "output-unsupported"), ("dir", "output-unsupported"), ("type=oci", "bad-output"),
+        ("type=registry", "output-unsupported"), ("type=nope,dest=x", "bad-output"), ("dest=x,tar=1", "bad-output"),
         ("type=oci,dest=x,tar=maybe", "bad-output"), ("type=oci,dest=x,nope=1", "bad-output"),
-        ("type=oci,dest=-,tar=false", "bad-output"), ("", "output-unsupported"),
+        ("type=oci,dest=-,tar=false", "bad-output"), ("", "bad-output"),
     ],
 )  # fmt: skip
 def test_wrong_outputs(text: str, reason: str) -> None:

@@ -12,8 +12,8 @@ from xxpy.errors import StoreError
 
 
 @contextlib.contextmanager
-def storing(path: Path) -> Iterator[None]:
-    """Turn an OSError of the block into a StoreError about ``path``.
+def storing(path: Path, elsewhere: str = "put the store elsewhere") -> Iterator[None]:
+    """Turn an OSError of the block into a StoreError about ``path``; ``elsewhere`` is what else helps.
 
     Reasons: ``disk-full`` (no space, or a quota), ``store-unwritable`` (permissions, a read-only file system), else
     ``store-failed``.
@@ -25,13 +25,13 @@ def storing(path: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StoreError(
                 f"no space left to write {path}: {words}",
-                remedy=f"Free space on that file system (see: df -h {_existing(path)}), or put the store elsewhere.",
+                remedy=f"Free space on that file system (see: df -h {_existing(path)}), or {elsewhere}.",
                 reason="disk-full",
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise StoreError(
                 f"cannot write {error.filename or path}: {words}",
-                remedy=f"Make {path} writable for user {os.geteuid()}, or put the store elsewhere.",
+                remedy=f"Make {path} writable for user {os.geteuid()}, or {elsewhere}.",
                 reason="store-unwritable",
             ) from error
         raise StoreError(f"cannot write {error.filename or path}: {words}", reason="store-failed") from error

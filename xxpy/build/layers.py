@@ -32,7 +32,8 @@ MOST_ENTRIES = 2_000_000
 
 _WHITEOUT = ".wh."
 _OPAQUE_ENTRY = ".wh..wh..opq"
-_LEVEL = 6
+LEVEL = 6
+"""Of the gzip of layers that are packed here."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,12 @@ class Layer:
     diff_id: str
 
 
-class _Gzip:
+class GzipWriter:
     """Deterministic gzip (RFC 1952: no name, time 0) into a blob, with the digest of what goes in."""
 
-    def __init__(self, out: BlobWriter) -> None:
+    def __init__(self, out: BlobWriter, level: int = LEVEL) -> None:
         self._out = out
-        self._squeeze = zlib.compressobj(_LEVEL, zlib.DEFLATED, -15)
+        self._squeeze = zlib.compressobj(level, zlib.DEFLATED, -15)
         self._crc = 0
         self._size = 0
         self._hash = hashlib.sha256()
@@ -63,6 +64,7 @@ class _Gzip:
         return len(data)
 
     def end(self) -> str:
+        """Write what is left; the digest of all that went in."""
         self._out.write(self._squeeze.flush())
         self._out.write(self._crc.to_bytes(4, "little") + (self._size & 0xFFFFFFFF).to_bytes(4, "little"))
         return "sha256:" + self._hash.hexdigest()
@@ -75,40 +77,66 @@ def write_layer(directory: Path, store: Store, epoch: int | None = None) -> Laye
     (seconds since 1970) where that is given. Sockets are left out. Raises StoreError, OSError.
     """
     with store.writer() as out:
-        packed = _Gzip(out)
+        packed = GzipWriter(out)
         with tarfile.open(fileobj=cast(IO[bytes], packed), mode="w|", format=tarfile.PAX_FORMAT) as tar:
             seen: dict[tuple[int, int], str] = {}
-            for name, full in _sorted_tree(os.fspath(directory), ""):
+            for name, full in sorted_tree(os.fspath(directory)):
                 _add(tar, name, full, seen, epoch)
         diff_id = packed.end()
         return Layer(out.commit(LAYER_TYPE), diff_id)
 
 
-def _sorted_tree(folder: str, prefix: str) -> Iterator[tuple[str, str]]:
-    for name in sorted(os.listdir(folder)):
-        full = f"{folder}/{name}"
-        yield prefix + name, full
-        if stat.S_ISDIR(os.lstat(full).st_mode):
-            yield from _sorted_tree(full, f"{prefix}{name}/")
+def sorted_tree(root: str) -> Iterator[tuple[str, str]]:
+    """Everything below ``root``, a folder before what it holds: names relative to it, and whole paths."""
+    todo = [("", root)]
+    while todo:
+        name, full = todo.pop()
+        if name:
+            yield name, full
+        if not name or stat.S_ISDIR(os.lstat(full).st_mode):
+            prefix = f"{name}/" if name else ""
+            todo += [(prefix + each, f"{full}/{each}") for each in sorted(os.listdir(full), reverse=True)]
+
+
+def is_whiteout(info: os.stat_result) -> bool:
+    """Whether a file of an upper folder says that what is below it is deleted."""
+    return stat.S_ISCHR(info.st_mode) and info.st_rdev == 0
 
 
 def _add(tar: tarfile.TarFile, name: str, full: str, seen: dict[tuple[int, int], str], epoch: int | None) -> None:
     info = os.lstat(full)
-    mode = info.st_mode
-    if stat.S_ISSOCK(mode):
-        return
-    folder, _, last = name.rpartition("/")
-    if stat.S_ISCHR(mode) and info.st_rdev == 0:
+    if is_whiteout(info):
+        folder, _, last = name.rpartition("/")
         tar.addfile(_blank(f"{folder}/{_WHITEOUT}{last}" if folder else _WHITEOUT + last))
         return
+    entry = entry_of(name, full, info, seen, epoch)
+    if entry is None:
+        return
+    if entry.size:
+        with open(full, "rb") as content:
+            tar.addfile(entry, content)
+        return
+    tar.addfile(entry)
+    if entry.isdir() and _xattr(full, OPAQUE) == b"y":
+        tar.addfile(_blank(f"{name}/{_OPAQUE_ENTRY}"))
+
+
+def entry_of(
+    name: str, full: str, info: os.stat_result, seen: dict[tuple[int, int], str], epoch: int | None
+) -> tarfile.TarInfo | None:
+    """The header of the file ``full``; None for a socket, which no tar can hold.
+
+    ``seen`` has the names of files with several links, by device and inode: the first name has the content.
+    """
+    mode = info.st_mode
+    if stat.S_ISSOCK(mode):
+        return None
     entry = tarfile.TarInfo(name)
     entry.mode, entry.uid, entry.gid = stat.S_IMODE(mode), info.st_uid, info.st_gid
     entry.mtime = int(info.st_mtime) if epoch is None else min(int(info.st_mtime), epoch)
     entry.pax_headers = _pax_xattrs(full)
-    opaque = False
     if stat.S_ISDIR(mode):
         entry.type = tarfile.DIRTYPE
-        opaque = _xattr(full, OPAQUE) == b"y"
     elif stat.S_ISLNK(mode):
         entry.type, entry.linkname = tarfile.SYMTYPE, os.readlink(full)
     elif stat.S_ISREG(mode):
@@ -117,17 +145,12 @@ def _add(tar: tarfile.TarFile, name: str, full: str, seen: dict[tuple[int, int],
             entry.type, entry.linkname = tarfile.LNKTYPE, first
         else:
             entry.size = info.st_size
-            with open(full, "rb") as content:
-                tar.addfile(entry, content)
-            return
     elif stat.S_ISFIFO(mode):
         entry.type = tarfile.FIFOTYPE
     else:
         entry.type = tarfile.CHRTYPE if stat.S_ISCHR(mode) else tarfile.BLKTYPE
         entry.devmajor, entry.devminor = os.major(info.st_rdev), os.minor(info.st_rdev)
-    tar.addfile(entry)
-    if opaque:
-        tar.addfile(_blank(f"{name}/{_OPAQUE_ENTRY}"))
+    return entry
 
 
 def _blank(name: str) -> tarfile.TarInfo:
@@ -194,6 +217,28 @@ def apply_layer(blob: Path, media_type: str, directory: Path, *, diff_id: str, m
                 pass
         except (tarfile.TarError, zlib.error, _ZstdFailed, EOFError, gzip.BadGzipFile, ValueError) as error:
             raise _bad(str(error)) from error
+    _check_digest(stream, diff_id)
+    for path, mtime in reversed(times):
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(path, (mtime, mtime), follow_symlinks=False)
+
+
+def plain_pieces(blob: Path, media_type: str, diff_id: str) -> Iterator[bytes]:
+    """A layer's tar before compression, piece by piece.
+
+    Raises StoreError: ``bad-layer``; ``digest-mismatch`` at the end, if it was not the one of ``diff_id``.
+    """
+    with blob.open("rb") as raw:
+        stream = _Bounded(_unpacked(raw, media_type), MOST_BYTES)
+        try:
+            while data := stream.read(1 << 20):
+                yield data
+        except (zlib.error, _ZstdFailed, EOFError, gzip.BadGzipFile) as error:
+            raise _bad(str(error)) from error
+    _check_digest(stream, diff_id)
+
+
+def _check_digest(stream: _Bounded, diff_id: str) -> None:
     found = "sha256:" + stream.hash.hexdigest()
     if found != diff_id:
         raise StoreError(
@@ -201,9 +246,6 @@ def apply_layer(blob: Path, media_type: str, directory: Path, *, diff_id: str, m
             remedy="make or fetch the image again",
             reason="digest-mismatch",
         )
-    for path, mtime in reversed(times):
-        with contextlib.suppress(FileNotFoundError):
-            os.utime(path, (mtime, mtime), follow_symlinks=False)
 
 
 class _ZstdFailed(Exception):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from xxpy.build.descriptor import Descriptor
 from xxpy.build.graph import Digest
 from xxpy.platforms import Platform
 
@@ -34,8 +35,14 @@ class ImageOutcome:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A whole solved build. ``index`` is the digest of the image index that names all ``images``."""
+    """A whole solved build. ``index`` is the digest of the image index that names all ``images``.
+
+    ``roots`` has for each vertex that is a result the snapshots of its files, from the lowest up. ``written`` is what
+    the last output of images holds, an index or a manifest, None where it is the index.
+    """
 
     index: Digest
     images: tuple[ImageOutcome, ...]
     steps: Mapping[Digest, StepOutcome]
+    roots: Mapping[Digest, tuple[str, ...]] = field(default_factory=dict)
+    written: Descriptor | None = None

@@ -1,8 +1,9 @@
 """What a user sees while a build runs: listeners for the engine's events, one for each kind of reader.
 
 Modes are those of ``docker buildx build --progress``: ``tty`` for a person at a terminal, ``plain`` for logs,
-``rawjson`` for programs, ``quiet`` for none, ``auto`` for tty at a terminal and plain elsewhere. All write to the
-stream they are given; none ends a build because that stream is closed. Events may come from several threads.
+``rawjson`` for programs, ``quiet`` and ``none`` for nothing, ``auto`` for tty at a terminal and plain elsewhere. All
+write to the stream they are given; none ends a build because that stream is closed. Events may come from several
+threads.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from xxpy.build.naming import Lines, StepName, harmless, step_names
 from xxpy.build.plan import Plan
 from xxpy.errors import UsageError
 
-MODES = ("auto", "tty", "plain", "rawjson", "quiet")
+MODES = ("auto", "tty", "plain", "rawjson", "quiet", "none")
 Clock = Callable[[], float]
 
 

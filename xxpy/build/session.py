@@ -6,9 +6,10 @@ The command line, and whoever else has something built (the xx image of this ver
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from xxpy.build.anew import check_stages, vertices_anew
 from xxpy.build.annotations import INDEX_DESCRIPTOR, Annotation, chosen
 from xxpy.build.context import open_context
 from xxpy.build.descriptor import Descriptor
@@ -18,13 +19,17 @@ from xxpy.build.dockerfile.parse import parse
 from xxpy.build.dockerfile.scope import PROXIES
 from xxpy.build.engine import Job
 from xxpy.build.engine.embedded import Embedded
-from xxpy.build.events import Exporting, Listener
-from xxpy.build.export import Output, export_oci
+from xxpy.build.engine.images import base_layers
+from xxpy.build.engine.namespace import interruptible
+from xxpy.build.events import Exporting, Listener, Notice
+from xxpy.build.export import export_image
 from xxpy.build.hostca import HostCa
 from xxpy.build.keys import compute_keys
 from xxpy.build.outcome import Outcome
+from xxpy.build.outputs import Output
 from xxpy.build.plan import Plan, make_plan
 from xxpy.build.store import INDEX_TYPE, Store
+from xxpy.build.trees import Tree, export_trees
 from xxpy.errors import DockerfileError, SourceError
 from xxpy.platforms import Platform
 
@@ -36,7 +41,8 @@ class Order:
     """What is to be built, of what, and where it goes.
 
     ``file`` is the Dockerfile's path, ``name`` what errors call it if not so. ``tags`` are full names. ``target`` is a
-    stage, empty for the last. ``epoch`` is SOURCE_DATE_EPOCH in seconds since 1970, None for the present time.
+    stage, empty for the last. The steps of ``no_cache_stages`` run again, and all that takes from them. ``epoch`` is
+    SOURCE_DATE_EPOCH in seconds since 1970, None for the present time.
     """
 
     context: Path
@@ -49,6 +55,7 @@ class Order:
     annotations: tuple[Annotation, ...] = ()
     target: str = ""
     no_cache: bool = False
+    no_cache_stages: tuple[str, ...] = ()
     epoch: int | None = None
     host_ca: HostCa = field(default_factory=HostCa)
     name: str = ""
@@ -63,6 +70,7 @@ def plan_order(order: Order, images: Images) -> Plan:
     """Read the Dockerfile and decide where each step runs. Raises XxError."""
     host = Platform.host()
     file = parse(read_dockerfile(order.file), order.place)
+    check_stages(file, order.no_cache_stages)
     request = Request(order.platforms, host, order.build_args, order.target, order.labels)
     return make_plan(make_graph(file, request, images), host)
 
@@ -72,14 +80,38 @@ def solve_order(order: Order, plan: Plan, store: Store, listener: Listener) -> O
     context = open_context(order.context, order.file, store.files)
     keys = compute_keys(plan.graph, context, order.place)
     proxies = tuple(f"{name}={value}" for name, value in order.build_args.items() if name in PROXIES)
-    job = Job(plan, keys, context, order.place, order.epoch, order.no_cache, order.host_ca, proxies, order.annotations)
+    job = Job(
+        plan,
+        keys,
+        context,
+        order.place,
+        order.epoch,
+        order.no_cache,
+        order.host_ca,
+        proxies,
+        order.annotations,
+        vertices_anew(plan.graph, order.no_cache_stages),
+    )
     outcome = Embedded(store).solve(job, listener)
     index = index_of(store, outcome, order.annotations)
     for tag in order.tags:
         store.tag(tag, index)
-    for output in order.outputs:
-        listener(Exporting(f"writing {output.dest if output.dest != '-' else 'the image to stdout'}"))
-        export_oci(store, index, order.tags, output)
+    with interruptible():
+        for output in order.outputs:
+            outcome = _export(order, plan, store, outcome, output, listener)
+    return outcome
+
+
+def _export(order: Order, plan: Plan, store: Store, outcome: Outcome, output: Output, listener: Listener) -> Outcome:
+    what = "the image" if output.is_image else "the files"
+    listener(Exporting(f"writing {output.dest if output.dest != '-' else f'{what} to stdout'}"))
+    results = plan.graph.results
+    if output.is_image:
+        bases = {result.platform: base_layers(store, plan.graph, result) for result in results}
+        index = index_of(store, outcome, order.annotations)
+        return replace(outcome, written=export_image(store, index, order.tags, output, bases))
+    trees = [Tree(result.platform, outcome.roots.get(result.root, ())) for result in results]
+    export_trees(store, trees, output, order.epoch, lambda text: listener(Notice(text)))
     return outcome
 
 

@@ -13,16 +13,18 @@ import click
 
 from xxpy.build.annotations import parse_annotation
 from xxpy.build.engine import process
-from xxpy.build.export import check_dest, parse_output
 from xxpy.build.hostca import parse_host_ca
+from xxpy.build.metadata import build_metadata, image_id
 from xxpy.build.names import normalize_name, short_name
 from xxpy.build.outcome import Outcome
+from xxpy.build.outputs import check_outputs, parse_output
 from xxpy.build.plan import Plan
 from xxpy.build.progress import MODES
 from xxpy.build.report import plan_as_json, print_plan, print_report, report_as_json
-from xxpy.build.session import Order, plan_order, solve_order
+from xxpy.build.session import Order, index_of, plan_order, solve_order
 from xxpy.build.store import Store
 from xxpy.build.xximage import ImagesWithXx
+from xxpy.cli.refused import refused_flags
 from xxpy.cli.shared import XxImageShown, default_store, late_listener, optional_output, told
 from xxpy.errors import UsageError
 from xxpy.platforms import Platform, parse_list
@@ -38,6 +40,7 @@ class Options:
     metadata_file: Path | None
     iidfile: Path | None
     store: Path
+    pull: bool = False
 
 
 @click.command("build", short_help="Build an image from a Dockerfile.")
@@ -45,22 +48,33 @@ class Options:
 @click.option("-f", "--file", type=click.Path(path_type=Path), help="The Dockerfile.  [default: CONTEXT/Dockerfile]")
 @click.option("--platform", "platforms", metavar="OS/ARCH[,…]", multiple=True, help="Target platforms.")
 @click.option("-t", "--tag", "tags", metavar="NAME", multiple=True, help="The image's name; FROM finds it under it.")
-@click.option("-o", "--output", "outputs", metavar="type=oci,dest=FILE", multiple=True, help="Where to write it.")
+@click.option("-o", "--output", "outputs", metavar="DIR|-|type=…,dest=…", multiple=True, help="Where to write it.")
 @click.option("--build-arg", "build_args", metavar="NAME[=VALUE]", multiple=True, help="The value of an ARG.")
 @click.option("--label", "labels", metavar="NAME=VALUE", multiple=True, help="A label of the image.")
 @click.option("--annotation", "annotations", metavar="[TYPE:]NAME=VALUE", multiple=True, help="An OCI annotation.")
 @click.option("--target", metavar="STAGE", default="", help="Build this stage instead of the last.")
 @click.option("--no-cache", is_flag=True, help="Run every step again.")
-@click.option("--progress", type=click.Choice(MODES), default="auto", show_default=True, help="How it is shown.")
-@click.option("-q", "--quiet", is_flag=True, help="Show nothing but the image's digest.")
+@click.option("--no-cache-filter", metavar="STAGE[,…]", multiple=True, help="Run the steps of these stages again.")
+@click.option("--pull", is_flag=True, help="Taken for the sake of scripts: base images come from the store.")
+@click.option(
+    "--progress",
+    type=click.Choice(MODES),
+    default="auto",
+    envvar="BUILDKIT_PROGRESS",
+    show_default=True,
+    show_envvar=True,
+    help="How it is shown.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Show nothing but the image's ID.")
 @click.option("--print", "shown", type=click.Choice(("plan", "plan-json")), help="Print the plan, build nothing.")
 @click.option("--host-ca", metavar="auto|off|FILE", default="", help="Give steps this machine's CA certificates.")
 @click.option("--metadata-file", type=click.Path(path_type=Path), help="Write what was built, as JSON.")
-@click.option("--iidfile", type=click.Path(path_type=Path), help="Write the image's digest.")
+@click.option("--iidfile", type=click.Path(path_type=Path), help="Write the image's ID.")
 @click.option(
     "--store", type=click.Path(path_type=Path), help="The store's folder.  [default: XX_STORE, or the user's]"
 )
-@click.option("--debug", is_flag=True, help="Echo the programs that are started.")
+@click.option("-D", "--debug", is_flag=True, help="Echo the programs that are started.")
+@refused_flags
 def build_command(
     context: Path,
     file: Path | None,
@@ -72,6 +86,8 @@ def build_command(
     annotations: tuple[str, ...],
     target: str,
     no_cache: bool,
+    no_cache_filter: tuple[str, ...],
+    pull: bool,
     progress: str,
     quiet: bool,
     shown: str | None,
@@ -100,6 +116,7 @@ def build_command(
             annotations=tuple(each for text in annotations for each in parse_annotation(text)),
             target=target,
             no_cache=no_cache,
+            no_cache_stages=tuple(name for text in no_cache_filter for name in text.split(",") if name),
             epoch=source_date_epoch(),
             host_ca=parse_host_ca(host_ca),
         )
@@ -110,9 +127,9 @@ def build_command(
             metadata_file=metadata_file,
             iidfile=iidfile,
             store=store or default_store(),
+            pull=pull,
         )
-        for output in order.outputs:
-            check_dest(output)
+        check_outputs(order.outputs, len(order.platforms), order.epoch)
         build(options)
 
 
@@ -140,6 +157,8 @@ def build(options: Options) -> None:
     store = Store.open(options.store)
     order = options.order
     shown = XxImageShown(options.progress)
+    if options.pull:
+        shown.notice("NOTICE: --pull: base images come from the store; xx base NAME --force makes newer ones")
     images = ImagesWithXx(store, shown, order.host_ca, dry=bool(options.shown))
     plan = plan_order(order, images)
     if options.shown:
@@ -147,7 +166,7 @@ def build(options: Options) -> None:
         return
     with late_listener(options.progress, plan) as listener:
         outcome = solve_order(order, plan, store, listener)
-    _finish(options, plan, outcome)
+    _finish(options, plan, outcome, store)
 
 
 def source_date_epoch() -> int | None:
@@ -171,25 +190,22 @@ def _print_plan(plan: Plan, shown: str) -> None:
         print_plan(plan, sys.stdout)
 
 
-def _finish(options: Options, plan: Plan, outcome: Outcome) -> None:
+def _finish(options: Options, plan: Plan, outcome: Outcome, store: Store) -> None:
+    order = options.order
+    written = outcome.written or index_of(store, outcome, order.annotations)
     if options.metadata_file is not None:
-        _write(options.metadata_file, json.dumps(_metadata(options, plan, outcome), indent=2) + "\n")
+        made = build_metadata(store, written, order.tags, order.outputs) | {"xx.report": report_as_json(plan, outcome)}
+        _write(options.metadata_file, json.dumps(made, indent=2) + "\n")
     if options.iidfile is not None:
-        _write(options.iidfile, outcome.index)
+        _write(options.iidfile, image_id(store, written))
     if options.progress == "quiet":
-        if not any(output.dest == "-" for output in options.order.outputs):
-            click.echo(outcome.index)
-    elif options.progress != "rawjson":
-        names = ", ".join(short_name(tag) for tag in options.order.tags)
+        if not any(output.dest == "-" for output in order.outputs):
+            click.echo(image_id(store, written))
+    elif options.progress not in ("rawjson", "none"):
+        names = ", ".join(short_name(tag) for tag in order.tags)
         with optional_output():
             print_report(plan, outcome, sys.stderr)
             sys.stderr.write(f"{names or 'untagged'}  {outcome.index}\n")
-
-
-def _metadata(options: Options, plan: Plan, outcome: Outcome) -> dict[str, object]:
-    """Names as buildx has them in its metadata file, and our report."""
-    names = {"containerimage.digest": outcome.index, "image.name": ",".join(options.order.tags)}
-    return {**names, "xx.report": report_as_json(plan, outcome)}
 
 
 def _write(path: Path, text: str) -> None:

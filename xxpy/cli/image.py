@@ -6,16 +6,19 @@ from pathlib import Path
 
 import click
 
-from xxpy.build.export import check_dest, export_oci, parse_output
+from xxpy.build.export import export_image
 from xxpy.build.hostca import parse_host_ca
 from xxpy.build.image import image_manifests, image_size
 from xxpy.build.names import normalize_name
+from xxpy.build.outputs import check_outputs, parse_output
 from xxpy.build.progress import MODES
 from xxpy.build.store import Store
 from xxpy.build.xximage import SUITE, ensure
 from xxpy.cli.shared import XxImageShown, default_store, told
 from xxpy.errors import UsageError
 from xxpy.platforms import Platform, parse_list
+
+_OUTPUTS = "write -o type=oci,dest=FILE or -o type=docker,dest=FILE"
 
 
 @click.command("image", short_help="Make the image of the xx commands.")
@@ -47,15 +50,17 @@ def image_command(
             raise UsageError(f"{name} is no image that comes with xx", remedy="xx image xx", reason="image-unknown")
         wanted = tuple(parse_list(",".join(platforms))) if platforms else (Platform.host(),)
         written = [parse_output(text) for text in outputs]
-        for output in written:
-            check_dest(output)
+        for text, output in zip(outputs, written, strict=True):
+            if not output.is_image:
+                raise UsageError(f"-o {text}: xx image writes images", remedy=_OUTPUTS, reason="output-unsupported")
+        check_outputs(written, len(wanted), None)
         names = [normalize_name(tag) for tag in tags]
         place = Store.open(store or default_store())
         index = ensure(place, wanted, XxImageShown(progress), suite, parse_host_ca(host_ca))
         for full in names:
             place.tag(full, index)
         for output in written:
-            export_oci(place, index, names or [normalize_name("xx")], output)
+            export_image(place, index, names or output.names or [normalize_name("xx")], output)
         for manifest in image_manifests(place, index):
             click.echo(
                 f"xx {manifest.platform}: {manifest.digest}  {image_size(place, manifest) / 1e6:.1f} MB", err=True

@@ -65,7 +65,7 @@ class XxImageShown:
 
     def notice(self, text: str) -> None:
         """See `xximage.Shown`."""
-        if self._mode not in ("quiet", "rawjson"):
+        if self._mode not in ("quiet", "none", "rawjson"):
             with optional_output():
                 sys.stderr.write(f"{text}\n")
 

@@ -8,6 +8,7 @@ from typing import Protocol
 from xxpy.build.annotations import Annotation
 from xxpy.build.context import Context
 from xxpy.build.events import Listener
+from xxpy.build.graph import Digest
 from xxpy.build.hostca import HostCa
 from xxpy.build.keys import Keys
 from xxpy.build.outcome import Outcome
@@ -19,8 +20,9 @@ class Job:
     """All that an engine needs to know of one build.
 
     ``dockerfile`` is the path as the user wrote it, for errors. ``epoch`` is SOURCE_DATE_EPOCH, seconds since 1970, or
-    None for the present time. ``no_cache`` runs every step again. ``host_ca`` and ``proxies`` (``NAME=value`` for each
-    RUN that does not set NAME itself) enter no cache key and no image.
+    None for the present time. ``no_cache`` runs every step again, ``anew`` names those that do.
+    ``host_ca`` and ``proxies`` (``NAME=value`` for each RUN that does not set NAME itself) enter no cache key and no
+    image.
     """
 
     plan: Plan
@@ -32,6 +34,11 @@ class Job:
     host_ca: HostCa = field(default_factory=HostCa)
     proxies: tuple[str, ...] = ()
     annotations: tuple[Annotation, ...] = ()
+    anew: frozenset[Digest] = frozenset()
+
+    def runs_anew(self, vertex: Digest) -> bool:
+        """Whether a vertex runs whatever the cache knows."""
+        return self.no_cache or vertex in self.anew
 
 
 class Engine(Protocol):

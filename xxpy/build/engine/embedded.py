@@ -55,7 +55,8 @@ class Embedded:
         if len(finished) == len(images) and all(root in records for root in roots):
             for digest in records:
                 listener(StepDone(digest, time.monotonic(), 0.0, cached=True))
-            return _outcome(self._store, job, finished, _cached(records))
+            chains = {digest: record.chain for digest, record in records.items()}
+            return _outcome(self._store, job, finished, _cached(records), chains)
         self._check(job, records)
         solver = _Solver(self._store, self._cache, job, records)
         outcome = run_inside(solver.work, listener, id_maps())
@@ -67,7 +68,7 @@ class Embedded:
         for vertex in job.plan.graph:
             if isinstance(vertex.op, SourceOp):
                 continue
-            record = None if job.no_cache else self._cache.find(job.keys.of[vertex.digest])
+            record = None if job.runs_anew(vertex.digest) else self._cache.find(job.keys.of[vertex.digest])
             if record is not None:
                 found[vertex.digest] = record
         return found
@@ -100,8 +101,15 @@ def _cached(records: Mapping[Digest, Record]) -> dict[Digest, StepOutcome]:
     return {digest: StepOutcome(digest, True, 0.0, record.seconds, record.tail) for digest, record in records.items()}
 
 
-def _outcome(store: Store, job: Job, images: list[ImageOutcome], steps: Mapping[Digest, StepOutcome]) -> Outcome:
-    return Outcome(index_of(store, images, job.annotations).digest, tuple(images), steps)
+def _outcome(
+    store: Store,
+    job: Job,
+    images: list[ImageOutcome],
+    steps: Mapping[Digest, StepOutcome],
+    chains: Mapping[Digest, Chain],
+) -> Outcome:
+    roots = {result.root: chains[result.root] for result in job.plan.graph.results if result.root}
+    return Outcome(index_of(store, images, job.annotations).digest, tuple(images), steps, roots)
 
 
 class _Solver:
@@ -135,7 +143,7 @@ class _Solver:
             images = [
                 make_image(self._store, self._job, result, self._chains, self._pool) for result in self._graph.results
             ]
-            outcome = _outcome(self._store, self._job, images, self._steps)
+            outcome = _outcome(self._store, self._job, images, self._steps, self._chains)
             self._syncer.wait()
         return outcome
 
@@ -219,7 +227,7 @@ class _Solver:
         key = self._job.keys.of[vertex.digest]
         with self._store.lock(key):
             # Another build may have solved it while this one waited.
-            record = None if self._job.no_cache else self._cache.find(key)
+            record = None if self._job.runs_anew(vertex.digest) else self._cache.find(key)
             if record is not None:
                 return record, True
             began = time.monotonic()

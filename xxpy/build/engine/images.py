@@ -15,7 +15,7 @@ from xxpy.build.engine import Job
 from xxpy.build.engine.cache import Cache, Record
 from xxpy.build.engine.rooted import remove_tree
 from xxpy.build.engine.snapshots import Chain, new_id
-from xxpy.build.graph import Digest, ImageConfig, Result, SourceOp, digest_of, plain
+from xxpy.build.graph import Digest, Graph, ImageConfig, Result, SourceOp, digest_of, plain
 from xxpy.build.image import MANIFEST_TYPE, Image, image_at, image_size, write_image, write_index
 from xxpy.build.layers import Layer, apply_layer, write_layer
 from xxpy.build.outcome import ImageOutcome
@@ -84,14 +84,8 @@ def known_image(store: Store, job: Job, result: Result) -> ImageOutcome | None:
 
 def make_image(store: Store, job: Job, result: Result, chains: Mapping[Digest, Chain], pool: Pool) -> ImageOutcome:
     """Pack what is new of ``result``, write its config and manifest. Raises StoreError, OSError."""
-    vertices = job.plan.graph.vertices
-    line: list[Digest] = []
-    digest = result.root
-    while digest and not isinstance(vertices[digest].op, SourceOp):
-        line.append(digest)
-        digest = vertices[digest].inputs[0].digest
-    source = vertices[digest].op if digest else None
-    base = base_image(store, source) if isinstance(source, SourceOp) else None
+    line, source = _line(job.plan.graph, result)
+    base = base_image(store, source) if source is not None else None
 
     def packed(vertex: Digest) -> Layer:
         key = _layer_key(job.keys.of[vertex], job.epoch)
@@ -106,6 +100,25 @@ def make_image(store: Store, job: Job, result: Result, chains: Mapping[Digest, C
     written = write_image(store, result.platform, config, layers, _history(result, base, created), created, said)
     store.put_record(image_key(job, result), {"manifest": written.to_json()})
     return ImageOutcome(result.platform, written.digest, image_size(store, written))
+
+
+def _line(graph: Graph, result: Result) -> tuple[list[Digest], SourceOp | None]:
+    """The vertices whose changes the image's own layers are, the last first, and what they are made on."""
+    line: list[Digest] = []
+    digest = result.root
+    while digest:
+        vertex = graph.vertices[digest]
+        if isinstance(vertex.op, SourceOp):
+            return line, vertex.op
+        line.append(digest)
+        digest = vertex.inputs[0].digest
+    return line, None
+
+
+def base_layers(store: Store, graph: Graph, result: Result) -> int:
+    """How many layers of the image of ``result`` are its base image's. Raises StoreError."""
+    _, source = _line(graph, result)
+    return len(base_image(store, source).layers) if source is not None else 0
 
 
 def _known_layer(store: Store, key: Digest, snapshot: str) -> Layer | None:

@@ -135,7 +135,7 @@ def run_inside(work: Callable[[Channel], Any], on_value: Callable[[Any], None], 
     for descriptor in (ready_w, mapped_r, values_w):
         os.close(descriptor)
     try:
-        with _interruptible(), os.fdopen(ready_r, "rb") as ready, os.fdopen(mapped_w, "wb") as mapped:
+        with interruptible(), os.fdopen(ready_r, "rb") as ready, os.fdopen(mapped_w, "wb") as mapped:
             if refusal := ready.read(64):
                 raise _refused(refusal.decode())
             _write_maps(monitor, maps)
@@ -172,7 +172,9 @@ def _await_end(values: int) -> None:
 
 
 @contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
+def interruptible() -> Iterator[None]:
+    """SIGINT, SIGTERM and SIGHUP raise Interrupted in the block."""
+
     def stop(number: int, _frame: Any) -> None:
         raise Interrupted(
             f"stopped by {signal.Signals(number).name}",

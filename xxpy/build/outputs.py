@@ -1,0 +1,285 @@
+"""``-o`` as ``docker buildx build`` takes it: what is written, where, and in which form. Values and checks, no writing.
+
+Sources: Docker's reference of ``--output`` and of the exporters oci, docker, local and tar.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from xxpy.build.annotations import KINDS, Annotation, parse_annotation
+from xxpy.build.names import normalize_name
+from xxpy.errors import StoreError, UsageError
+
+GZIP, ZSTD, UNCOMPRESSED = COMPRESSIONS = ("gzip", "zstd", "uncompressed")
+_MOST_LEVEL = {"": 9, GZIP: 9, ZSTD: 22}
+
+IMAGE_KINDS, TREE_KINDS = ("oci", "docker"), ("local", "tar")
+_IMAGE_PARAMETERS: tuple[str, ...] = (
+    "dest", "tar", "name", "compression", "compression-level", "force-compression", "rewrite-timestamp",
+    "oci-mediatypes", "annotation.KEY",
+)  # fmt: skip
+_TREE_PARAMETERS: tuple[str, ...] = ("dest", "platform-split")
+_NOT_SERVED = {
+    "image": "-t NAME keeps the image in the store",
+    "registry": "write -o type=oci,dest=FILE and copy it with skopeo: skopeo copy --all oci-archive:FILE docker://NAME",
+    "cacheonly": "leave -o out: the result of each step stays in the store",
+}
+_BUILDKIT_S = (
+    "push", "push-by-digest", "registry.insecure", "unpack", "store", "context", "attestation-prefix",
+    "attestation-inline", "name-canonical", "dangling-name-prefix", "prefer-nondist-layers", "oci-artifact",
+    "buildinfo", "mode",
+)  # fmt: skip
+"""Parameters that BuildKit's exporters know and ours do not."""
+
+_ANNOTATION = re.compile(r"annotation(?:-(?P<kind>[a-z-]+))?(?:\[(?P<platform>[^\]]+)\])?\.(?P<key>.+)", re.DOTALL)
+_BOOLEANS = {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}
+
+
+@dataclass(frozen=True)
+class Format:
+    """How an image is written where that is not as it lies in the store.
+
+    ``compression`` is of layers that this build made, of all if ``force``; empty leaves each as it is. ``level`` is
+    None for the usual one. ``oci`` is false for Docker's media types.
+    """
+
+    compression: str = ""
+    level: int | None = None
+    force: bool = False
+    oci: bool = True
+    annotations: tuple[Annotation, ...] = ()
+
+
+@dataclass(frozen=True)
+class Output:
+    """One ``-o``.
+
+    ``kind`` is one of `IMAGE_KINDS` or `TREE_KINDS`, ``dest`` a path or ``-`` for stdout. ``tar`` is false for a
+    folder. ``names`` (full) count where the build has no ``-t``. ``split`` says whether each platform has a folder of
+    its own, None if there are several platforms. ``rewrite`` is false to ask for times later than SOURCE_DATE_EPOCH.
+    """
+
+    kind: str
+    dest: str
+    tar: bool = True
+    names: tuple[str, ...] = ()
+    format: Format = field(default_factory=Format)
+    split: bool | None = None
+    rewrite: bool | None = None
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it holds images, not the files of their roots."""
+        return self.kind in IMAGE_KINDS
+
+    def splits(self, platforms: int) -> bool:
+        """Whether each of ``platforms`` (a count) gets a folder of its own."""
+        return platforms > 1 if self.split is None else self.split
+
+
+def parse_output(text: str) -> Output:
+    """Read ``DIR``, ``-`` or ``type=…,dest=PATH[,…]``, a line of CSV.
+
+    Raises UsageError: ``bad-output``, ``output-unsupported``, ``bad-reference``.
+    """
+    fields = _fields(text)
+    kind = fields.pop("type", "")
+    if kind in _NOT_SERVED:
+        raise UsageError(
+            f"-o {text}: an output of type {kind} is not supported",
+            remedy=_NOT_SERVED[kind],
+            reason="output-unsupported",
+        )
+    if kind in IMAGE_KINDS:
+        made = _image_output(kind, fields, text)
+        known = _IMAGE_PARAMETERS
+    elif kind in TREE_KINDS:
+        made = Output(kind, fields.pop("dest", ""), kind == "tar", split=_boolean(fields, "platform-split", text))
+        known = _TREE_PARAMETERS
+    else:
+        problem = f"there is no output of type {kind}" if kind else "type= is missing"
+        raise _bad(text, problem, f"types: {', '.join((*IMAGE_KINDS, *TREE_KINDS))}")
+    for key in fields:
+        if key in _BUILDKIT_S or key in _IMAGE_PARAMETERS:
+            reason = "output-unsupported"
+            problem = f"-o {text}: {key}= is not supported for type={kind}"
+        else:
+            reason, problem = "bad-output", f"-o {text}: {key}= is not known"
+        raise UsageError(problem, remedy=f"type={kind} takes: {', '.join(known)}", reason=reason)
+    return _with_dest(made, text)
+
+
+def _with_dest(made: Output, text: str) -> Output:
+    """``made``, to stdout where buildx writes there. Raises UsageError (``bad-output``)."""
+    if made.dest == "-" and not made.tar:
+        raise _bad(text, "a folder cannot go to stdout", "name a folder: dest=DIR")
+    if made.dest:
+        return made
+    if made.kind == "docker":
+        remedy = "write -o type=docker,dest=image.tar, then: docker load -i image.tar"
+        raise _bad(text, "dest=FILE is missing: no Docker Engine takes the image from here", remedy)
+    if not made.tar:
+        raise _bad(text, "dest=DIR is missing", f"write -o type={made.kind},dest=DIR")
+    return Output(made.kind, "-", True, made.names, made.format, made.split, made.rewrite)
+
+
+def _fields(text: str) -> dict[str, str]:
+    try:
+        row = next(csv.reader([text]), [])
+    except csv.Error as error:
+        raise _bad(text, f"it is no line of CSV ({error})", "write -o type=oci,dest=FILE") from error
+    if row == [text] and not text.startswith("type="):
+        return {"type": "tar" if text == "-" else "local", "dest": text}
+    fields = {}
+    for part in row:
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise _bad(text, f"{part!r} is no KEY=VALUE", "write -o DIR or -o type=TYPE,dest=PATH")
+        key = key.strip()
+        fields[key if key.startswith("annotation") else key.lower()] = value
+    return fields
+
+
+def _image_output(kind: str, fields: dict[str, str], text: str) -> Output:
+    compression = fields.pop("compression", "")
+    if compression == "estargz":
+        raise UsageError(
+            f"-o {text}: compression=estargz is not supported",
+            remedy=f"compressions: {', '.join(COMPRESSIONS)}",
+            reason="output-unsupported",
+        )
+    if compression not in ("", *COMPRESSIONS):
+        raise _bad(text, f"compression={compression} is not known", f"compressions: {', '.join(COMPRESSIONS)}")
+    level = _level(fields.pop("compression-level", ""), compression, text)
+    annotations = _annotations(fields, text)
+    oci = _boolean(fields, "oci-mediatypes", text)
+    # As with BuildKit: what Docker's media types cannot say takes OCI's.
+    needs_oci = compression == ZSTD or bool(annotations)
+    if oci is False and needs_oci:
+        what = "compression=zstd" if compression == ZSTD else "annotation"
+        raise _bad(text, f"{what} needs OCI media types", "leave oci-mediatypes=false out")
+    form = Format(
+        compression,
+        level,
+        force=bool(_boolean(fields, "force-compression", text)),
+        oci=(kind == "oci" or needs_oci) if oci is None else oci,
+        annotations=annotations,
+    )
+    given = fields.pop("name", "")
+    names = tuple(normalize_name(each.strip()) for each in given.split(",") if each.strip())
+    tar = _boolean(fields, "tar", text)
+    rewrite = _boolean(fields, "rewrite-timestamp", text)
+    return Output(kind, fields.pop("dest", ""), tar is not False, names, form, rewrite=rewrite)
+
+
+def _level(text: str, compression: str, output: str) -> int | None:
+    if not text:
+        return None
+    most = _MOST_LEVEL.get(compression)
+    if most is None:
+        raise _bad(output, f"compression-level={text} with compression={compression}", "leave one of them out")
+    if not text.isascii() or not text.isdigit() or int(text[:9]) > most:
+        problem = f"compression-level={text} is no level of {compression or GZIP}"
+        raise _bad(output, problem, f"levels are 0 to {most}")
+    return int(text)
+
+
+def _annotations(fields: dict[str, str], text: str) -> tuple[Annotation, ...]:
+    found: list[Annotation] = []
+    for key in [each for each in fields if each.startswith("annotation")]:
+        match = _ANNOTATION.fullmatch(key)
+        kind = (match["kind"] or KINDS[0]) if match else ""
+        if match is None or kind not in KINDS:
+            raise _bad(text, f"{key}= is no annotation", "write annotation.KEY=VALUE or annotation-index.KEY=VALUE")
+        where = f"[{match['platform']}]" if match["platform"] else ""
+        found += parse_annotation(f"{kind}{where}:{match['key']}={fields.pop(key)}")
+    return tuple(found)
+
+
+def _boolean(fields: dict[str, str], key: str, text: str) -> bool | None:
+    value = fields.pop(key, None)
+    if value is None:
+        return None
+    if value.lower() not in _BOOLEANS:
+        raise _bad(text, f"{key}={value} is neither true nor false", f"write {key}=true or {key}=false")
+    return _BOOLEANS[value.lower()]
+
+
+def _bad(text: str, problem: str, remedy: str) -> UsageError:
+    return UsageError(f"-o {text}: {problem}", remedy=remedy, reason="bad-output")
+
+
+def check_outputs(outputs: Sequence[Output], platforms: int, epoch: int | None) -> None:
+    """Refuse before a build of ``platforms`` (a count) what could not be written after it.
+
+    Raises UsageError (``bad-output``, ``one-platform``, ``output-unsupported``), StoreError (``store-unwritable``).
+    """
+    taken: dict[str, str] = {}
+    for output in outputs:
+        if output.kind == "docker" and platforms > 1:
+            raise UsageError(
+                f"-o type=docker holds the image of one platform, this build has {platforms}",
+                remedy="name one --platform, or write -o type=oci,dest=FILE",
+                reason="one-platform",
+            )
+        if output.rewrite is False and epoch is not None:
+            raise UsageError(
+                "-o …,rewrite-timestamp=false: with SOURCE_DATE_EPOCH no time in a layer is later than that",
+                remedy="leave one of them out",
+                reason="output-unsupported",
+            )
+        where = "stdout" if output.dest == "-" else os.path.realpath(output.dest)
+        if where in taken:
+            raise UsageError(f"two outputs go to {taken[where]}", remedy="give each its own", reason="bad-output")
+        taken[where] = where if output.dest == "-" else output.dest
+        check_dest(output)
+
+
+def check_dest(output: Output) -> None:
+    """Refuse a destination that cannot be written. Raises UsageError (``bad-output``), StoreError."""
+    path = Path(output.dest)
+    problem = ""
+    if output.dest == "-":
+        if sys.stdout.isatty():
+            problem = "a terminal cannot take an archive; send stdout to a file"
+    elif output.tar and path.is_dir():
+        problem = f"{path} is a folder; name a file{', or add tar=false' if output.is_image else ''}"
+    elif not output.tar and path.exists() and not path.is_dir():
+        problem = f"{path} is a file; name a folder"
+    elif not output.tar and output.is_image and _holds_something(path) and not (path / "oci-layout").is_file():
+        problem = f"{path} is there and is no OCI layout"
+    if problem:
+        raise UsageError(problem, remedy="name another dest=", reason="bad-output")
+    if output.dest != "-":
+        _check_writable(path.absolute(), output)
+
+
+def _holds_something(path: Path) -> bool:
+    return path.is_dir() and any(path.iterdir())
+
+
+def _check_writable(path: Path, output: Output) -> None:
+    special = path.exists() and not path.is_file() and not path.is_dir()
+    own = special or (output.kind == "local" and path.is_dir())
+    nearest = path if own else next(each for each in path.parents if os.path.lexists(each) or each == each.parent)
+    if not special and not nearest.is_dir():
+        raise UsageError(f"{nearest} is no folder", remedy="name another dest=", reason="bad-output")
+    needed = os.W_OK if special else os.W_OK | os.X_OK
+    if not os.access(nearest, needed, effective_ids=True):
+        raise StoreError(
+            f"cannot write {output.dest}: {nearest} is not writable for user {os.geteuid()}",
+            remedy="name another dest=",
+            reason="store-unwritable",
+        )
+
+
+def names_for(output: Output, tags: Sequence[str]) -> tuple[str, ...]:
+    """The names (full) that an image is written under: those of ``-t``, else of ``name=``, as with buildx."""
+    return tuple(tags) or output.names

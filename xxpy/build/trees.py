@@ -1,0 +1,147 @@
+"""Exporters of root filesystems: ``local``, a folder with a root's files, and ``tar``, the same as one archive.
+
+Several platforms get a folder each, ``linux_arm_v7``, as with buildx.
+Sources: Docker's reference "Local and tar exporters"; POSIX pax for the archive.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import tarfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import IO, Protocol
+
+from xxpy.build.destination import output_file
+from xxpy.build.engine.roots import Piece, read_roots
+from xxpy.build.engine.snapshots import Chain
+from xxpy.build.outputs import Output
+from xxpy.build.store import Store
+from xxpy.build.treefolder import FolderSink, merged_folder
+from xxpy.errors import UsageError
+from xxpy.platforms import Platform
+
+
+@dataclass(frozen=True)
+class Tree:
+    """One platform's root: the chain of its snapshots."""
+
+    platform: Platform
+    chain: Chain
+
+
+class Sink(Protocol):
+    """What takes the files: a header, then the content in pieces."""
+
+    def entry(self, entry: tarfile.TarInfo) -> None: ...
+
+    def content(self, data: bytes) -> None: ...
+
+    def end(self) -> None: ...
+
+
+def export_trees(
+    store: Store, trees: Sequence[Tree], output: Output, epoch: int | None, notice: Callable[[str], None]
+) -> None:
+    """Write the files of ``trees``; what cannot be written as it is in the image is told to ``notice``.
+
+    Raises UsageError (``platforms-overlap``, ``output-in-the-way``), StoreError, HostError, Interrupted.
+    """
+    if output.tar:
+        with output_file(output.dest) as file:
+            _fill(store, trees, output, epoch, TarSink(file))
+        return
+    with merged_folder(output.dest) as folder:
+        sink = FolderSink(folder, owners=os.geteuid() == 0)
+        _fill(store, trees, output, epoch, sink)
+    for text in sink.notices():
+        notice(f"{output.dest}: {text}")
+
+
+def _fill(store: Store, trees: Sequence[Tree], output: Output, epoch: int | None, sink: Sink) -> None:
+    placed = _Placed(trees, output.splits(len(trees)), epoch, sink)
+    read_roots(store, [tree.chain for tree in trees], epoch, placed.take)
+    sink.end()
+
+
+class TarSink:
+    """An archive in pax format, the same bytes for the same files."""
+
+    def __init__(self, out: IO[bytes]) -> None:
+        self._out = out
+        self._padding = 0
+
+    def entry(self, entry: tarfile.TarInfo) -> None:
+        """A file, padded to whole blocks before the next."""
+        self._pad()
+        self._out.write(entry.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"))
+        self._padding = -entry.size % tarfile.BLOCKSIZE
+
+    def content(self, data: bytes) -> None:
+        """A piece of the last file."""
+        self._out.write(data)
+
+    def end(self) -> None:
+        """Two empty blocks end an archive."""
+        self._pad()
+        self._out.write(bytes(2 * tarfile.BLOCKSIZE))
+
+    def _pad(self) -> None:
+        self._out.write(bytes(self._padding))
+        self._padding = 0
+
+
+def folder_name(platform: Platform) -> str:
+    """``linux_arm_v7``."""
+    return str(platform).replace("/", "_")
+
+
+class _Placed:
+    """Gives the files of each root their place in the output."""
+
+    def __init__(self, trees: Sequence[Tree], split: bool, epoch: int | None, sink: Sink) -> None:
+        self._trees = trees
+        self._split = split
+        self._time = int(time.time()) if epoch is None else epoch
+        self._sink = sink
+        self._prefix = ""
+        self._number = 0
+        # Where several roots share a folder: whose each name is, and whether it is a folder.
+        self._seen: dict[str, tuple[int, bool]] | None = {} if len(trees) > 1 and not split else None
+
+    def take(self, piece: Piece) -> None:
+        """See `read_roots`."""
+        if isinstance(piece, bytes):
+            self._sink.content(piece)
+        elif isinstance(piece, int):
+            self._begin(piece)
+        elif self._seen is None or self._is_new(piece, self._seen):
+            placed = piece
+            if self._prefix:
+                placed = copy.copy(piece)
+                placed.name = self._prefix + piece.name
+                placed.linkname = self._prefix + piece.linkname if piece.islnk() else piece.linkname
+            self._sink.entry(placed)
+
+    def _begin(self, number: int) -> None:
+        self._number = number
+        if self._split:
+            folder = tarfile.TarInfo(folder_name(self._trees[number].platform))
+            folder.type, folder.mode, folder.mtime = tarfile.DIRTYPE, 0o755, self._time
+            self._sink.entry(folder)
+            self._prefix = f"{folder.name}/"
+
+    def _is_new(self, entry: tarfile.TarInfo, seen: dict[str, tuple[int, bool]]) -> bool:
+        first, was_folder = seen.setdefault(entry.name, (self._number, entry.isdir()))
+        if first == self._number:
+            return True
+        if was_folder and entry.isdir():
+            return False
+        raise UsageError(
+            f"platform-split=false: {entry.name} of {self._trees[first].platform} would be overwritten by that of "
+            f"{self._trees[self._number].platform}",
+            remedy="leave platform-split=false out, or give the file another name for each platform",
+            reason="platforms-overlap",
+        )

@@ -1,0 +1,85 @@
+"""Flags of ``docker buildx build`` that `xx build` does not serve: each is refused by name, with what to do instead.
+
+Attestations may be turned off by name, as scripts do for other builders' sake: there are none here.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from xxpy.cli.shared import told
+from xxpy.errors import UsageError
+
+_OFF = ("false", "0", "f")
+_NO_ATTESTATIONS = "leave the flag out: no attestation is made"
+
+_REFUSED = {
+    "--load": "write -o type=docker,dest=image.tar, then: docker load -i image.tar",
+    "--push": "write -o type=oci,dest=image.tar, then: skopeo copy --all oci-archive:image.tar docker://NAME",
+    "--builder": "leave the flag out: the builder is xx itself",
+    "--cache-from": "leave the flag out: the store keeps the result of every step, see --store",
+    "--cache-to": "leave the flag out: the store keeps the result of every step, see --store",
+    "--cgroup-parent": "leave the flag out, or start xx itself in that cgroup: systemd-run --user --scope xx build …",
+}
+_SWITCHES = ("--load", "--push")
+_HELP = {
+    "--load": "Not served: -o type=docker.",
+    "--push": "Not served: -o type=oci, and skopeo.",
+    "--builder": "Not served: xx is the builder.",
+    "--cache-from": "Not served yet: the store is the cache.",
+    "--cache-to": "Not served yet: the store is the cache.",
+    "--cgroup-parent": "Not served.",
+}
+
+
+def refused_flags(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command these flags; their values never reach it."""
+    for name in reversed(_REFUSED):
+        switch = name in _SWITCHES
+        how: dict[str, Any] = {"is_flag": True} if switch else {"metavar": "VALUE", "multiple": True}
+        command = click.option(name, expose_value=False, callback=_refuse, help=_HELP[name], **how)(command)
+    for name in ("--sbom", "--provenance"):
+        shown = f"{name[2:].upper() if name == '--sbom' else 'Provenance'}: only false is served."
+        command = click.option(name, expose_value=False, metavar="false", callback=_refuse_unless_off, help=shown)(
+            command
+        )
+    shown = "Attestations: only disabled ones are served."
+    option = click.option(
+        "--attest",
+        expose_value=False,
+        metavar="type=…,disabled=true",
+        multiple=True,
+        callback=_refuse_attestations,
+        help=shown,
+    )
+    return option(command)
+
+
+def _refuse(_context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    if not value:
+        return
+    name = parameter.opts[0]
+    with told():
+        raise UsageError(f"{name} is not supported", remedy=_REFUSED[name], reason="flag-unsupported")
+
+
+def _refuse_unless_off(_context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    if value is None or value.lower() in _OFF:
+        return
+    name = parameter.opts[0]
+    with told():
+        raise UsageError(f"{name}={value} is not supported", remedy=_NO_ATTESTATIONS, reason="flag-unsupported")
+
+
+def _refuse_attestations(_context: click.Context, _parameter: click.Parameter, value: tuple[str, ...]) -> None:
+    for text in value:
+        fields = dict(each.partition("=")[::2] for each in next(csv.reader([text]), []))
+        if fields.get("disabled", "").lower() not in ("true", "1", "t"):
+            with told():
+                raise UsageError(
+                    f"--attest {text} is not supported", remedy=_NO_ATTESTATIONS, reason="flag-unsupported"
+                )
