@@ -6,7 +6,7 @@ The command line, and whoever else has something built (the xx image of this ver
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from xxpy.build.annotations import INDEX_DESCRIPTOR, Annotation, chosen
@@ -23,8 +23,9 @@ from xxpy.build.export import Output, export_oci
 from xxpy.build.hostca import HostCa
 from xxpy.build.keys import compute_keys
 from xxpy.build.outcome import Outcome
-from xxpy.build.plan import Plan, make_plan
+from xxpy.build.plan import Emulation, Plan, check_emulation, make_plan
 from xxpy.build.store import INDEX_TYPE, Store
+from xxpy.build.verdict import Verify, require_bases
 from xxpy.errors import DockerfileError, SourceError
 from xxpy.platforms import Platform
 
@@ -51,6 +52,8 @@ class Order:
     no_cache: bool = False
     epoch: int | None = None
     host_ca: HostCa = field(default_factory=HostCa)
+    emulation: Emulation = Emulation.AUTO
+    verify: Verify = field(default_factory=Verify)
     name: str = ""
 
     @property
@@ -58,13 +61,21 @@ class Order:
         """What errors call the Dockerfile."""
         return self.name or str(self.file)
 
+    @property
+    def checks(self) -> Verify:
+        """``verify`` for an image that is, or is not, to be kept."""
+        return replace(self.verify, kept=bool(self.tags or self.outputs))
+
 
 def plan_order(order: Order, images: Images) -> Plan:
     """Read the Dockerfile and decide where each step runs. Raises XxError."""
     host = Platform.host()
     file = parse(read_dockerfile(order.file), order.place)
     request = Request(order.platforms, host, order.build_args, order.target, order.labels)
-    return make_plan(make_graph(file, request, images), host)
+    plan = make_plan(make_graph(file, request, images), host)
+    check_emulation(plan, order.emulation, order.place)
+    require_bases(plan, order.checks, order.place)
+    return plan
 
 
 def solve_order(order: Order, plan: Plan, store: Store, listener: Listener) -> Outcome:
@@ -73,6 +84,7 @@ def solve_order(order: Order, plan: Plan, store: Store, listener: Listener) -> O
     keys = compute_keys(plan.graph, context, order.place)
     proxies = tuple(f"{name}={value}" for name, value in order.build_args.items() if name in PROXIES)
     job = Job(plan, keys, context, order.place, order.epoch, order.no_cache, order.host_ca, proxies, order.annotations)
+    job = replace(job, verify=order.checks)
     outcome = Embedded(store).solve(job, listener)
     index = index_of(store, outcome, order.annotations)
     for tag in order.tags:
