@@ -128,9 +128,15 @@ def final_steps(graph: Graph) -> frozenset[Digest]:
 
 
 def base_of(graph: Graph, digest: Digest) -> Vertex:
-    """The lowest vertex of the line of ``digest``: what the FROM of its stage's first ancestor stands for."""
+    """The lowest vertex of the line of ``digest``."""
     *_, lowest = line_of(graph, digest)
     return graph.vertices[lowest]
+
+
+def ancestor_of(graph: Graph, digest: Digest) -> str:
+    """The stage whose FROM names the image that the stage of ``digest`` comes from: itself, or one that it is FROM."""
+    own = [each for each in line_of(graph, digest) if not isinstance(graph.vertices[each].op, SourceOp)]
+    return graph.vertices[own[-1]].label.stage
 
 
 def check_emulation(plan: Plan, allowed: Emulation, path: str) -> None:
@@ -153,9 +159,8 @@ def check_emulation(plan: Plan, allowed: Emulation, path: str) -> None:
     label, platform = step.vertex.label, step.vertex.platform
     more = f", and so would {len(found) - 1} more" if len(found) > 1 else ""
     where = "" if allowed is Emulation.NEVER else " outside the final stage"
-    base = base_of(plan.graph, step.vertex.digest).label
-    at = f" at line {base.line}" if base.line else ""
-    native = f"write FROM --platform=$BUILDPLATFORM{at} and cross-compile with the xx-* commands"
+    stage = ancestor_of(plan.graph, step.vertex.digest)
+    native = f"begin the stage {stage} with FROM --platform=$BUILDPLATFORM and cross-compile with the xx-* commands"
     if allowed is Emulation.NEVER and step.vertex.digest in final_steps(plan.graph):
         native = "do it in a stage FROM --platform=$BUILDPLATFORM and COPY --from it what it makes"
     raise DockerfileError(

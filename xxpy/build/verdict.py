@@ -73,7 +73,7 @@ def wrong_bases(plan: Plan) -> tuple[Problem, ...]:
             continue
         if not runs_natively(base.platform, result.platform):
             words = f"the image for {result.platform} is made on a base of {base.platform}"
-            found.append(Problem(result.platform, "", words, WRONG_BASE, base.label.line))
+            found.append(Problem(result.platform, "", words, WRONG_BASE, result.from_line))
     return tuple(found)
 
 
