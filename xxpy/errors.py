@@ -85,6 +85,24 @@ class StoreError(XxError):
     exit_code = 7
 
 
+class VerifyError(XxError):
+    """The image is not what its platform says. ``problems`` has a line for each thing that is wrong in it."""
+
+    exit_code = 8
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        remedy: str = "",
+        reason: str = "failed",
+        place: str = "",
+        problems: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(message, remedy=remedy, reason=reason, place=place)
+        self.problems = problems
+
+
 class Interrupted(XxError):
     """Ctrl-C or SIGTERM ended the build; everything it had started is gone."""
 

@@ -293,12 +293,14 @@ class Result:
     """What one target platform's image is: the tree (a vertex digest, or SCRATCH), its config and history.
 
     ``history`` has the entries of the Dockerfile's own instructions; those of the base image stand before them.
+    ``from_line`` is the line of the FROM that names the base, 0 for none: two FROMs of one image are one vertex.
     """
 
     platform: Platform
     root: Digest
     config: ImageConfig
     history: tuple[HistoryEntry, ...] = ()
+    from_line: int = 0
 
 
 @dataclass(frozen=True)

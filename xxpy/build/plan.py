@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
 from xxpy.build.graph import Digest, ExecOp, FileOp, Graph, SourceOp, Vertex
-from xxpy.errors import HostError
+from xxpy.errors import DockerfileError, HostError
 from xxpy.platforms import Platform, qemu_arch, runs_natively
 
 
@@ -17,6 +17,14 @@ class How(Enum):
     NATIVE = "native"
     EMULATED = "emulated"
     NONE = "not run"
+
+
+class Emulation(Enum):
+    """What of a plan may be emulated: all that has to be, the final stage alone, or nothing."""
+
+    AUTO = "auto"
+    FINAL = "final"
+    NEVER = "never"
 
 
 @dataclass(frozen=True)
@@ -100,3 +108,65 @@ def _emulator(vertex: Vertex) -> str:
             place=f"line {vertex.label.line}" if vertex.label.line else "",
         )
     return qemu_arch(vertex.platform)
+
+
+def line_of(graph: Graph, root: Digest) -> Iterator[Digest]:
+    """The vertices whose changes the tree of ``root`` is made of, ``root`` first, the base last.
+
+    The first input of an operation is the tree that it changes; what it copies or mounts is not of the line.
+    """
+    digest = root
+    while digest:
+        yield digest
+        inputs = graph.vertices[digest].inputs
+        digest = inputs[0].digest if inputs else ""
+
+
+def final_steps(graph: Graph) -> frozenset[Digest]:
+    """The vertices of the final stage and of the stages that it is FROM, for all platforms."""
+    return frozenset(digest for result in graph.results for digest in line_of(graph, result.root))
+
+
+def base_of(graph: Graph, digest: Digest) -> Vertex:
+    """The lowest vertex of the line of ``digest``."""
+    *_, lowest = line_of(graph, digest)
+    return graph.vertices[lowest]
+
+
+def ancestor_of(graph: Graph, digest: Digest) -> str:
+    """The stage whose FROM names the image that the stage of ``digest`` comes from: itself, or one that it is FROM."""
+    own = [each for each in line_of(graph, digest) if not isinstance(graph.vertices[each].op, SourceOp)]
+    return graph.vertices[own[-1]].label.stage
+
+
+def check_emulation(plan: Plan, allowed: Emulation, path: str) -> None:
+    """Refuse a plan that emulates more than is ``allowed``; ``path`` is the Dockerfile's, for the place.
+
+    What is asked is what the Dockerfile says: a step that a cache would answer counts. Raises DockerfileError
+    (``emulation``).
+    """
+    if allowed is Emulation.AUTO:
+        return
+    spared = final_steps(plan.graph) if allowed is Emulation.FINAL else frozenset()
+    found = [
+        step
+        for digest, step in plan.steps.items()
+        if step.how is How.EMULATED and digest not in spared and step.targets
+    ]
+    if not found:
+        return
+    step = found[0]
+    label, platform = step.vertex.label, step.vertex.platform
+    more = f", and so would {len(found) - 1} more" if len(found) > 1 else ""
+    where = "" if allowed is Emulation.NEVER else " outside the final stage"
+    stage = ancestor_of(plan.graph, step.vertex.digest)
+    native = f"begin the stage {stage} with FROM --platform=$BUILDPLATFORM and cross-compile with the xx-* commands"
+    if allowed is Emulation.NEVER and step.vertex.digest in final_steps(plan.graph):
+        native = "do it in a stage FROM --platform=$BUILDPLATFORM and COPY --from it what it makes"
+    raise DockerfileError(
+        f"this RUN{where} would be emulated for {platform} on this {plan.host} machine{more}; "
+        f"--emulation={allowed.value} forbids it",
+        remedy=f"{native}; or allow it with --emulation=auto",
+        reason="emulation",
+        place=f"{path}:{label.line}" if label.line else path,
+    )

@@ -27,9 +27,10 @@ from xxpy.build.hostca import HostCa
 from xxpy.build.keys import compute_keys
 from xxpy.build.outcome import Outcome
 from xxpy.build.outputs import Output
-from xxpy.build.plan import Plan, make_plan
+from xxpy.build.plan import Emulation, Plan, check_emulation, make_plan
 from xxpy.build.store import INDEX_TYPE, Store
 from xxpy.build.trees import Tree, export_trees
+from xxpy.build.verdict import Verify, require_bases
 from xxpy.errors import DockerfileError, SourceError
 from xxpy.platforms import Platform
 
@@ -58,12 +59,19 @@ class Order:
     no_cache_stages: tuple[str, ...] = ()
     epoch: int | None = None
     host_ca: HostCa = field(default_factory=HostCa)
+    emulation: Emulation = Emulation.AUTO
+    verify: Verify = field(default_factory=Verify)
     name: str = ""
 
     @property
     def place(self) -> str:
         """What errors call the Dockerfile."""
         return self.name or str(self.file)
+
+    @property
+    def checks(self) -> Verify:
+        """``verify`` for an image that is, or is not, to be kept."""
+        return replace(self.verify, kept=bool(self.tags or self.outputs))
 
 
 def plan_order(order: Order, images: Images) -> Plan:
@@ -72,7 +80,10 @@ def plan_order(order: Order, images: Images) -> Plan:
     file = parse(read_dockerfile(order.file), order.place)
     check_stages(file, order.no_cache_stages)
     request = Request(order.platforms, host, order.build_args, order.target, order.labels)
-    return make_plan(make_graph(file, request, images), host)
+    plan = make_plan(make_graph(file, request, images), host)
+    check_emulation(plan, order.emulation, order.place)
+    require_bases(plan, order.checks, order.place)
+    return plan
 
 
 def solve_order(order: Order, plan: Plan, store: Store, listener: Listener) -> Outcome:
@@ -91,6 +102,7 @@ def solve_order(order: Order, plan: Plan, store: Store, listener: Listener) -> O
         proxies,
         order.annotations,
         vertices_anew(plan.graph, order.no_cache_stages),
+        order.checks,
     )
     outcome = Embedded(store).solve(job, listener)
     index = index_of(store, outcome, order.annotations)

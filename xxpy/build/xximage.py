@@ -29,6 +29,7 @@ from xxpy.build.names import normalize_name, short_name
 from xxpy.build.plan import Plan
 from xxpy.build.session import Order, index_of, plan_order, solve_order
 from xxpy.build.store import Store
+from xxpy.build.verdict import Mode, Verify
 from xxpy.errors import SourceError
 from xxpy.platforms import Platform
 
@@ -129,6 +130,7 @@ def _make(store: Store, name: str, platforms: tuple[Platform, ...], suite: str, 
             annotations=described(),
             epoch=0,
             host_ca=host_ca,
+            verify=Verify(Mode.OFF),
             name="images/xx/Dockerfile of xxpy",
         )
         plan = plan_order(order, StoreImages(store))

@@ -24,6 +24,7 @@ from xxpy.build.report import plan_as_json, print_plan, print_report, report_as_
 from xxpy.build.session import Order, index_of, plan_order, solve_order
 from xxpy.build.store import Store
 from xxpy.build.xximage import ImagesWithXx
+from xxpy.cli.policy import chosen_emulation, chosen_verify, policy_options
 from xxpy.cli.refused import refused_flags
 from xxpy.cli.shared import XxImageShown, default_store, late_listener, optional_output, told
 from xxpy.errors import UsageError
@@ -68,6 +69,7 @@ class Options:
 @click.option("-q", "--quiet", is_flag=True, help="Show nothing but the image's ID.")
 @click.option("--print", "shown", type=click.Choice(("plan", "plan-json")), help="Print the plan, build nothing.")
 @click.option("--host-ca", metavar="auto|off|FILE", default="", help="Give steps this machine's CA certificates.")
+@policy_options
 @click.option("--metadata-file", type=click.Path(path_type=Path), help="Write what was built, as JSON.")
 @click.option("--iidfile", type=click.Path(path_type=Path), help="Write the image's ID.")
 @click.option(
@@ -101,7 +103,7 @@ def build_command(
 
     Stages on BUILDPLATFORM run natively, others under QEMU where this machine needs it. Exit codes: 0 built, 2 a wrong
     command line, 3 the Dockerfile, 4 this machine lacks something, 5 an input is missing, 6 a RUN failed, 7 the store
-    or the output cannot be written, 130 interrupted.
+    or the output cannot be written, 8 the image is not what its platform says, 130 interrupted.
     """
     process.debug = debug
     with told():
@@ -119,6 +121,8 @@ def build_command(
             no_cache_stages=tuple(name for text in no_cache_filter for name in text.split(",") if name),
             epoch=source_date_epoch(),
             host_ca=parse_host_ca(host_ca),
+            emulation=chosen_emulation(),
+            verify=chosen_verify(),
         )
         options = Options(
             order=order,

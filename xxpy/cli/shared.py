@@ -12,7 +12,7 @@ from xxpy.build.events import Event, Listener
 from xxpy.build.naming import harmless
 from xxpy.build.plan import Plan
 from xxpy.build.progress import make_listener
-from xxpy.errors import StepError, XxError
+from xxpy.errors import StepError, VerifyError, XxError
 
 STORE_VARIABLE = "XX_STORE"
 
@@ -90,7 +90,9 @@ def print_error(error: XxError) -> None:
     lines = []
     if isinstance(error, StepError) and error.output:
         lines += ["------", *(f" | {harmless(line)}" for line in error.output), "------"]
-    first, *rest = error.lines()
+    if isinstance(error, VerifyError):
+        lines += [harmless(line) for line in error.problems]
+    first, *rest = [harmless(line) for line in error.lines()] if isinstance(error, VerifyError) else error.lines()
     lines += [f"ERROR: {first}", *(f"       {line}" for line in rest)]
     with optional_output():
         sys.stderr.write("".join(f"{line}\n" for line in lines))

@@ -88,6 +88,12 @@ def require_supported(wanted: Wanted) -> None:
         )
 
 
+def arch_of(header: ElfHeader) -> str:
+    """The architecture, as in a Platform, that runs an ELF file; empty for what is none of a Platform's."""
+    shape = (header.machine, header.bits, header.order)
+    return next((arch for arch, rest in _SHAPES.items() if (ELF_MACHINE[arch], *rest) == shape), "")
+
+
 def expected_name(target: Platform) -> str:
     """What files of the target are: ``x86-64 ELF``, ``arm64 Mach-O``."""
     if target.os in _FORMATS:

@@ -15,6 +15,8 @@ from xxpy.verify.source import Source, open_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from xxpy.verify.elf import ElfHeader
 
 _DEFAULT = ("/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib")
@@ -24,11 +26,33 @@ _MAX_CONF = 64 << 10
 _MOST_CONF = 64
 
 
-class Root:
-    """A root filesystem's folder. It remembers what it has found: many programs need the same libraries."""
+class Lack:
+    """What a file would not find. ``name`` is the dynamic linker's path or the library's name.
 
-    def __init__(self, folder: str) -> None:
+    ``asker`` is the path of the file that needs it: the file itself or one of its libraries. ``found`` says of what is
+    there instead. ``reason`` is ``no-loader``, ``wrong-loader``, ``no-library`` or ``wrong-library``.
+    """
+
+    __slots__ = ("asker", "found", "name", "reason")
+
+    def __init__(self, name: str, asker: str, reason: str, found: str = "") -> None:
+        self.name = name
+        self.asker = asker
+        self.reason = reason
+        self.found = found
+
+
+class Root:
+    """A root filesystem's folder. It remembers what it has found: many programs need the same libraries.
+
+    ``name`` is what messages call it. ``extra`` are folders of libraries that go before the configured ones, as
+    LD_LIBRARY_PATH names them.
+    """
+
+    def __init__(self, folder: str, name: str = "", extra: Sequence[str] = ()) -> None:
         self.folder = os.path.realpath(folder)
+        self.name = name or self.folder
+        self._extra = [each for each in extra if each.startswith("/")]
         self._headers: dict[str, tuple[ElfHeader, elfdeep.Needs] | None] = {}
         self._conf: list[str] | None = None
 
@@ -37,16 +61,29 @@ class Root:
 
         Libraries of libraries are looked for as well. Raises XxError (``elf-damaged``) of the file itself.
         """
+        return [(self.words(lack, place), lack.reason) for lack in self.lacking(source, header, place)]
+
+    def words(self, lack: Lack, place: str) -> str:
+        """What is said of ``lack`` of the file at ``place``."""
+        if lack.reason == "no-loader":
+            return f"its dynamic linker {lack.name} is not in {self.name}"
+        if lack.reason == "wrong-loader":
+            return f"its dynamic linker {lack.name} is {lack.found}"
+        by = "" if lack.asker == place else f", which {os.path.basename(lack.asker)} needs,"
+        if lack.reason == "wrong-library":
+            return f"{lack.name}{by} is there for another architecture alone: {lack.found}"
+        return f"{lack.name}{by} is not in {self.name}"
+
+    def lacking(self, source: Source, header: ElfHeader, place: str) -> list[Lack]:
+        """As `missing`, as values."""
         found = []
         if header.interpreter:
             loader = self._load(header.interpreter)
             if loader is None:
-                found.append((f"its dynamic linker {header.interpreter} is not in {self.folder}", "no-loader"))
+                found.append(Lack(header.interpreter, place, "no-loader"))
             elif not _same(loader[0], header):
-                words = (
-                    f"its dynamic linker {header.interpreter} is {loader[0].machine_name}, not {header.machine_name}"
-                )
-                found.append((words, "wrong-loader"))
+                words = f"{loader[0].machine_name}, not {header.machine_name}"
+                found.append(Lack(header.interpreter, place, "wrong-loader", words))
         todo = [(place, elfdeep.read_needs(source, header))]
         seen = {name for name in (os.path.basename(header.interpreter),) if name}
         while todo and len(seen) < _MOST_LIBRARIES:
@@ -56,16 +93,18 @@ class Root:
                     continue
                 seen.add(name)
                 path, other = self._find(name, needs.paths, os.path.dirname(asker), header)
-                by = "" if asker == place else f", which {os.path.basename(asker)} needs,"
                 if path:
                     loaded = self._headers[path]
                     assert loaded is not None
                     todo.append((path, loaded[1]))
-                elif other:
-                    found.append((f"{name}{by} is there for another architecture alone: {other}", "wrong-library"))
                 else:
-                    found.append((f"{name}{by} is not in {self.folder}", "no-library"))
+                    found.append(Lack(name, asker, "wrong-library" if other else "no-library", other))
         return found
+
+    def header(self, path: str) -> ElfHeader | None:
+        """The header of the ELF file at ``path`` of the root, if there is one."""
+        loaded = self._load(path)
+        return loaded[0] if loaded is not None else None
 
     def _find(self, name: str, paths: list[str], origin: str, header: ElfHeader) -> tuple[str, str]:
         """Where the library lies, and else where one of another architecture does."""
@@ -73,7 +112,7 @@ class Root:
             folders, name = [os.path.dirname(name)], os.path.basename(name)
         else:
             own = [path.replace("${ORIGIN}", origin).replace("$ORIGIN", origin) for path in paths]
-            folders = [*own, *self._configured(), *_DEFAULT]
+            folders = [*own, *self._extra, *self._configured(), *_DEFAULT]
         other = ""
         for folder in dict.fromkeys(folders):
             path = os.path.join(folder, name)

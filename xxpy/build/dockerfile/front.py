@@ -46,7 +46,7 @@ def make_graph(file: Dockerfile, request: Request, images: Images) -> Graph:
         made = _Target(file, request, target, images, vertices).stage(last.index)
         for name, value in request.labels.items():
             made.labels[name] = value
-        results.append(Result(target, made.root, made.config(), tuple(made.history)))
+        results.append(Result(target, made.root, made.config(), tuple(made.history), made.from_line))
     return Graph(vertices, tuple(results))
 
 
@@ -124,7 +124,7 @@ class _Target:
                     "leave the flag out, or give the stage it names that platform",
                 )
             return made
-        made = Made(platform, scope, SCRATCH)
+        made = Made(platform, scope, SCRATCH, from_line=stage.source.range.start)
         if name != "scratch":
             self._from_image(name, stage, made)
         return made

@@ -64,6 +64,7 @@ class Made:
     stop_signal: str = ""
     shell: tuple[str, ...] | None = None
     history: list[HistoryEntry] = field(default_factory=list)
+    from_line: int = 0
 
     def start_from(self, config: ImageConfig) -> None:
         """Take over what a base image sets."""

@@ -13,6 +13,7 @@ from xxpy.build.hostca import HostCa
 from xxpy.build.keys import Keys
 from xxpy.build.outcome import Outcome
 from xxpy.build.plan import Plan
+from xxpy.build.verdict import Verify
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Job:
     ``dockerfile`` is the path as the user wrote it, for errors. ``epoch`` is SOURCE_DATE_EPOCH, seconds since 1970, or
     None for the present time. ``no_cache`` runs every step again, ``anew`` names those that do.
     ``host_ca`` and ``proxies`` (``NAME=value`` for each RUN that does not set NAME itself) enter no cache key and no
-    image.
+    image. ``verify`` says how the images are checked.
     """
 
     plan: Plan
@@ -35,6 +36,7 @@ class Job:
     proxies: tuple[str, ...] = ()
     annotations: tuple[Annotation, ...] = ()
     anew: frozenset[Digest] = frozenset()
+    verify: Verify = field(default_factory=Verify)
 
     def runs_anew(self, vertex: Digest) -> bool:
         """Whether a vertex runs whatever the cache knows."""
@@ -47,5 +49,5 @@ class Engine(Protocol):
     def solve(self, job: Job, listener: Listener) -> Outcome:
         """Run what must be run, write every target's image to the store, and tell ``listener`` meanwhile.
 
-        Raises StepError, SourceError, HostError, StoreError, Interrupted.
+        Raises StepError, SourceError, HostError, StoreError, VerifyError, Interrupted.
         """

@@ -25,7 +25,8 @@ from xxpy.build.engine.images import IMAGE, base_image, index_of, known_image, m
 from xxpy.build.engine.namespace import Channel, id_maps, run_inside
 from xxpy.build.engine.rooted import remove_tree
 from xxpy.build.engine.snapshots import Chain, Draft, draft, keep, view
-from xxpy.build.events import Event, Exporting, Listener, StepDone, StepOutput, StepStarted
+from xxpy.build.engine.truth import verify
+from xxpy.build.events import Event, Exporting, Listener, Notice, StepDone, StepOutput, StepStarted
 from xxpy.build.graph import Digest, ExecOp, FileOp, SourceOp, Vertex
 from xxpy.build.keys import LOCAL
 from xxpy.build.outcome import ImageOutcome, Outcome, StepOutcome
@@ -52,10 +53,14 @@ class Embedded:
         images = [known_image(self._store, job, result) for result in job.plan.graph.results]
         roots = [result.root for result in job.plan.graph.results if result.root]
         finished = [image for image in images if image is not None]
-        if len(finished) == len(images) and all(root in records for root in roots):
+        chains = {digest: record.chain for digest, record in records.items()}
+        known = len(finished) == len(images) and all(root in records for root in roots)
+        notices: list[Notice] = []
+        if known and verify(self._store, job, chains, None, notices.append):
             for digest in records:
                 listener(StepDone(digest, time.monotonic(), 0.0, cached=True))
-            chains = {digest: record.chain for digest, record in records.items()}
+            for notice in notices:
+                listener(notice)
             return _outcome(self._store, job, finished, _cached(records), chains)
         self._check(job, records)
         solver = _Solver(self._store, self._cache, job, records)
@@ -139,6 +144,7 @@ class _Solver:
             self._pool = ThreadPoolExecutor(max(4, os.cpu_count() or 1), "step")
             self._run_all()
             self._syncer.nudge()
+            verify(self._store, self._job, self._chains, work, self._tell)
             self._tell(Exporting("writing layers and manifests"))
             images = [
                 make_image(self._store, self._job, result, self._chains, self._pool) for result in self._graph.results

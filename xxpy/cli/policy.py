@@ -1,0 +1,68 @@
+"""The flags of `xx build` that say what a build may do and what an image must be.
+
+They are kept in click's context rather than handed to the command: what is asked of a build is one value each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from xxpy.build.plan import Emulation
+from xxpy.build.verdict import Mode, Verify
+
+_META = "xxpy.policy."
+
+
+def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    context.meta[f"{_META}{parameter.name}"] = value
+
+
+_OPTIONS = (
+    click.option(
+        "--emulation",
+        type=click.Choice([each.value for each in Emulation]),
+        default="auto",
+        show_default=True,
+        expose_value=False,
+        callback=_keep,
+        help="Which RUNs may be emulated.",
+    ),
+    click.option(
+        "--verify",
+        type=click.Choice([each.value for each in Mode]),
+        default="auto",
+        show_default=True,
+        expose_value=False,
+        callback=_keep,
+        help="Check the programs in the image.",
+    ),
+    click.option(
+        "--verify-allow",
+        metavar="GLOB",
+        multiple=True,
+        expose_value=False,
+        callback=_keep,
+        help="Files that are not checked.",
+    ),
+)
+
+
+def policy_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a click command these flags."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def chosen_emulation() -> Emulation:
+    """What --emulation says of the command that runs."""
+    return Emulation(click.get_current_context().meta[f"{_META}emulation"])
+
+
+def chosen_verify() -> Verify:
+    """What --verify and --verify-allow say of the command that runs."""
+    meta = click.get_current_context().meta
+    return Verify(Mode(meta[f"{_META}verify"]), tuple(meta[f"{_META}verify_allow"]))
