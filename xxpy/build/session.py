@@ -11,6 +11,7 @@ from pathlib import Path
 
 from xxpy.build.annotations import INDEX_DESCRIPTOR, Annotation, chosen
 from xxpy.build.context import open_context
+from xxpy.build.credentials import Credentials
 from xxpy.build.descriptor import Descriptor
 from xxpy.build.dockerfile.bases import Images
 from xxpy.build.dockerfile.front import Request, make_graph
@@ -24,6 +25,7 @@ from xxpy.build.hostca import HostCa
 from xxpy.build.keys import compute_keys
 from xxpy.build.outcome import Outcome
 from xxpy.build.plan import Plan, make_plan
+from xxpy.build.runsettings import RunSettings
 from xxpy.build.store import INDEX_TYPE, Store
 from xxpy.errors import DockerfileError, SourceError
 from xxpy.platforms import Platform
@@ -51,6 +53,8 @@ class Order:
     no_cache: bool = False
     epoch: int | None = None
     host_ca: HostCa = field(default_factory=HostCa)
+    run: RunSettings = field(default_factory=RunSettings)
+    credentials: Credentials = field(default_factory=Credentials)
     name: str = ""
 
     @property
@@ -63,7 +67,7 @@ def plan_order(order: Order, images: Images) -> Plan:
     """Read the Dockerfile and decide where each step runs. Raises XxError."""
     host = Platform.host()
     file = parse(read_dockerfile(order.file), order.place)
-    request = Request(order.platforms, host, order.build_args, order.target, order.labels)
+    request = Request(order.platforms, host, order.build_args, order.target, order.labels, order.run)
     return make_plan(make_graph(file, request, images), host)
 
 
@@ -72,7 +76,18 @@ def solve_order(order: Order, plan: Plan, store: Store, listener: Listener) -> O
     context = open_context(order.context, order.file, store.files)
     keys = compute_keys(plan.graph, context, order.place)
     proxies = tuple(f"{name}={value}" for name, value in order.build_args.items() if name in PROXIES)
-    job = Job(plan, keys, context, order.place, order.epoch, order.no_cache, order.host_ca, proxies, order.annotations)
+    job = Job(
+        plan,
+        keys,
+        context,
+        order.place,
+        order.epoch,
+        order.no_cache,
+        order.host_ca,
+        proxies,
+        order.annotations,
+        order.credentials,
+    )
     outcome = Embedded(store).solve(job, listener)
     index = index_of(store, outcome, order.annotations)
     for tag in order.tags:

@@ -23,6 +23,7 @@ from xxpy.build.report import plan_as_json, print_plan, print_report, report_as_
 from xxpy.build.session import Order, plan_order, solve_order
 from xxpy.build.store import Store
 from xxpy.build.xximage import ImagesWithXx
+from xxpy.cli.run_options import RunFlags, run_options
 from xxpy.cli.shared import XxImageShown, default_store, late_listener, optional_output, told
 from xxpy.errors import UsageError
 from xxpy.platforms import Platform, parse_list
@@ -55,6 +56,7 @@ class Options:
 @click.option("-q", "--quiet", is_flag=True, help="Show nothing but the image's digest.")
 @click.option("--print", "shown", type=click.Choice(("plan", "plan-json")), help="Print the plan, build nothing.")
 @click.option("--host-ca", metavar="auto|off|FILE", default="", help="Give steps this machine's CA certificates.")
+@run_options
 @click.option("--metadata-file", type=click.Path(path_type=Path), help="Write what was built, as JSON.")
 @click.option("--iidfile", type=click.Path(path_type=Path), help="Write the image's digest.")
 @click.option(
@@ -80,6 +82,7 @@ def build_command(
     iidfile: Path | None,
     store: Path | None,
     debug: bool,
+    run: RunFlags,
 ) -> None:
     """Build an image for one or more platforms from the Dockerfile in CONTEXT.
 
@@ -102,6 +105,8 @@ def build_command(
             no_cache=no_cache,
             epoch=source_date_epoch(),
             host_ca=parse_host_ca(host_ca),
+            run=run.settings(),
+            credentials=run.credentials(),
         )
         options = Options(
             order=order,

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from xxpy.build.annotations import Annotation
 from xxpy.build.context import Context
+from xxpy.build.credentials import Credentials
 from xxpy.build.events import Listener
 from xxpy.build.hostca import HostCa
 from xxpy.build.keys import Keys
@@ -20,7 +21,7 @@ class Job:
 
     ``dockerfile`` is the path as the user wrote it, for errors. ``epoch`` is SOURCE_DATE_EPOCH, seconds since 1970, or
     None for the present time. ``no_cache`` runs every step again. ``host_ca`` and ``proxies`` (``NAME=value`` for each
-    RUN that does not set NAME itself) enter no cache key and no image.
+    RUN that does not set NAME itself) enter no cache key and no image; nor do ``credentials``.
     """
 
     plan: Plan
@@ -32,6 +33,7 @@ class Job:
     host_ca: HostCa = field(default_factory=HostCa)
     proxies: tuple[str, ...] = ()
     annotations: tuple[Annotation, ...] = ()
+    credentials: Credentials = field(default_factory=Credentials)
 
 
 class Engine(Protocol):
