@@ -59,7 +59,7 @@ def store_from(kept: Path, store: Path) -> Path:
         except OSError:
             shutil.copy2(source, target)
 
-    made_anew = shutil.ignore_patterns("records", "snapshots", "locks", "tmp", "index.json")
+    made_anew = shutil.ignore_patterns("records", "snapshots", "caches", "locks", "tmp", "index.json")
     shutil.copytree(kept, store, copy_function=linked, ignore=made_anew)
     if (kept / "index.json").exists():
         shutil.copy2(kept / "index.json", store / "index.json")

@@ -115,6 +115,11 @@ class Context:
                 found.append(path)
         return sorted(found)
 
+    def locate(self, path: str) -> str | None:
+        """Where ``path`` is once its links are followed, ``""`` for the whole context; None if it is not there."""
+        real = self._resolve(clean(path))
+        return real if real is not None and (not real or self._seen(real)) else None
+
     def _candidates(self, parts: list[str]) -> Iterator[str]:
         level = [""]
         for index, part in enumerate(parts):

@@ -79,10 +79,17 @@ class SourceOp:
 
 @dataclass(frozen=True)
 class CacheOpt:
-    """Which cache a CACHE mount shows, as LLB's CacheOpt. ``id`` names it; all in the digest."""
+    """Which cache a CACHE mount shows, as LLB's CacheOpt. ``id`` names it; all in the digest.
+
+    ``mode``, ``uid`` and ``gid`` are of its folder when it is new (in LLB those of a folder made in the mount's input),
+    and caches that differ in them are different caches.
+    """
 
     id: str
     sharing: CacheSharing = CacheSharing.SHARED
+    mode: int = 0o755
+    uid: int = 0
+    gid: int = 0
 
 
 @dataclass(frozen=True)
@@ -105,8 +112,9 @@ class SecretOpt:
 class Mount:
     """What an exec sees at ``dest``. ``input`` indexes the vertex's inputs, -1 for none. All in the digest.
 
-    ``selector`` is a path in the input. ``output`` is 0 for the root, -1 for what is thrown away. Of `cache` and
-    `secret` the one that ``type`` says is set. ``size`` is of a TMPFS, in bytes, 0 for no limit.
+    ``dest`` is empty for a secret that is shown as a variable alone. ``selector`` is a path in the input. ``output`` is
+    0 for the root, -1 for what is thrown away. Of `cache` and `secret` the one that ``type`` says is set (`secret` for
+    SSH too). ``size`` is of a TMPFS, in bytes, 0 for no limit.
     """
 
     dest: str

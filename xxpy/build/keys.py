@@ -1,7 +1,8 @@
 """Cache keys: what can change a vertex's result and nothing else, computed before anything runs.
 
 A vertex's digest already covers its operation and its inputs; what it cannot know are the context's contents. So a COPY
-from the context takes, in place of that input, a digest of just the files that its sources stand for.
+from the context takes, in place of that input, a digest of just the files that its sources stand for; a RUN, of those
+that it mounts.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 
 from xxpy.build.context import Context
 from xxpy.build.dockerfile.ignore import has_wildcard
-from xxpy.build.graph import CopyAction, Digest, FileOp, Graph, SourceOp, Vertex, digest_of, plain
+from xxpy.build.graph import CopyAction, Digest, ExecOp, FileOp, Graph, Mount, SourceOp, Vertex, digest_of, plain
 from xxpy.errors import SourceError
 
 VERSION = 2
@@ -22,7 +23,10 @@ LOCAL = "local://"
 
 @dataclass(frozen=True)
 class Keys:
-    """``of`` has the cache key of every vertex; ``selected`` the context's paths that each source of a COPY means."""
+    """``of`` has the cache key of every vertex; ``selected`` the context's paths that each source of a COPY means.
+
+    For a RUN they are those of each mount's selector.
+    """
 
     of: Mapping[Digest, Digest]
     selected: Mapping[tuple[Digest, str], tuple[str, ...]]
@@ -31,7 +35,7 @@ class Keys:
 def compute_keys(graph: Graph, context: Context, path: str) -> Keys:
     """The keys of ``graph``; ``path`` is the Dockerfile's, for errors.
 
-    Raises SourceError: ``copy-source-missing``, and what `Context` raises.
+    Raises SourceError: ``copy-source-missing``, ``mount-source-missing``, and what `Context` raises.
     """
     keys: dict[Digest, Digest] = {}
     selected: dict[tuple[Digest, str], tuple[str, ...]] = {}
@@ -40,11 +44,17 @@ def compute_keys(graph: Graph, context: Context, path: str) -> Keys:
         contents: list[object] = []
         if isinstance(vertex.op, FileOp):
             for action in vertex.op.actions:
-                if isinstance(action, CopyAction) and _is_local(graph, vertex, action):
+                if isinstance(action, CopyAction) and _is_local(graph, vertex, action.source):
                     chosen = _selected(context, vertex, action, path)
                     for source, paths in chosen.items():
                         selected[(vertex.digest, source)] = paths
                     contents.append({name: context.digest(name) for paths in chosen.values() for name in paths})
+        if isinstance(vertex.op, ExecOp):
+            for mount in vertex.op.mounts:
+                if mount.input > 0 and _is_local(graph, vertex, mount.input):
+                    real = _mounted(context, vertex, mount, path)
+                    selected[(vertex.digest, mount.selector)] = (real,)
+                    contents.append(context.digest(real))
         keys[vertex.digest] = digest_of(
             [VERSION, type(vertex.op).__name__, plain(vertex.op), inputs, str(vertex.platform or ""), contents]
         )
@@ -52,8 +62,8 @@ def compute_keys(graph: Graph, context: Context, path: str) -> Keys:
     return Keys(keys, selected)
 
 
-def _is_local(graph: Graph, vertex: Vertex, action: CopyAction) -> bool:
-    op = graph.vertices[vertex.inputs[action.source].digest].op if vertex.inputs[action.source].digest else None
+def _is_local(graph: Graph, vertex: Vertex, index: int) -> bool:
+    op = graph.vertices[vertex.inputs[index].digest].op if vertex.inputs[index].digest else None
     return isinstance(op, SourceOp) and op.identifier.startswith(LOCAL)
 
 
@@ -71,6 +81,23 @@ def _selected(context: Context, vertex: Vertex, action: CopyAction, path: str) -
     if not any(found.values()):
         raise _missing(context, " ".join(action.sources), place)
     return found
+
+
+def _mounted(context: Context, vertex: Vertex, mount: Mount, path: str) -> str:
+    place = f"{path}:{vertex.label.line}"
+    try:
+        real = context.locate(mount.selector)
+    except SourceError as error:
+        error.place = error.place or place
+        raise
+    if real is None:
+        raise SourceError(
+            f"the source {mount.selector} of a mount is not in the context {context.root}",
+            remedy="name it from the context's root; what .dockerignore leaves out is not there",
+            reason="mount-source-missing",
+            place=place,
+        )
+    return real
 
 
 def _missing(context: Context, source: str, place: str) -> SourceError:

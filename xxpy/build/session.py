@@ -12,6 +12,7 @@ from pathlib import Path
 from xxpy.build.anew import check_stages, vertices_anew
 from xxpy.build.annotations import INDEX_DESCRIPTOR, Annotation, chosen
 from xxpy.build.context import open_context
+from xxpy.build.credentials import Credentials
 from xxpy.build.descriptor import Descriptor
 from xxpy.build.dockerfile.bases import Images
 from xxpy.build.dockerfile.front import Request, make_graph
@@ -28,6 +29,7 @@ from xxpy.build.keys import compute_keys
 from xxpy.build.outcome import Outcome
 from xxpy.build.outputs import Output
 from xxpy.build.plan import Emulation, Plan, check_emulation, make_plan
+from xxpy.build.runsettings import RunSettings
 from xxpy.build.store import INDEX_TYPE, Store
 from xxpy.build.trees import Tree, export_trees
 from xxpy.build.verdict import Verify, require_bases
@@ -61,6 +63,8 @@ class Order:
     host_ca: HostCa = field(default_factory=HostCa)
     emulation: Emulation = Emulation.AUTO
     verify: Verify = field(default_factory=Verify)
+    run: RunSettings = field(default_factory=RunSettings)
+    credentials: Credentials = field(default_factory=Credentials)
     name: str = ""
 
     @property
@@ -79,7 +83,7 @@ def plan_order(order: Order, images: Images) -> Plan:
     host = Platform.host()
     file = parse(read_dockerfile(order.file), order.place)
     check_stages(file, order.no_cache_stages)
-    request = Request(order.platforms, host, order.build_args, order.target, order.labels)
+    request = Request(order.platforms, host, order.build_args, order.target, order.labels, order.run)
     plan = make_plan(make_graph(file, request, images), host)
     check_emulation(plan, order.emulation, order.place)
     require_bases(plan, order.checks, order.place)
@@ -103,6 +107,7 @@ def solve_order(order: Order, plan: Plan, store: Store, listener: Listener) -> O
         order.annotations,
         vertices_anew(plan.graph, order.no_cache_stages),
         order.checks,
+        order.credentials,
     )
     outcome = Embedded(store).solve(job, listener)
     index = index_of(store, outcome, order.annotations)

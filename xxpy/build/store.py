@@ -132,7 +132,8 @@ class Store:
 
     ``oci-layout``, ``index.json`` and ``blobs/`` are an OCI image layout, in whose index each name is the annotation
     ``org.opencontainers.image.ref.name``. Beside them: ``records/`` what the cache knows, ``snapshots/`` unpacked
-    trees, ``locks/``, ``tmp/`` what is being written, ``files/`` what the engine keeps as plain files.
+    trees, ``caches/`` the contents of cache mounts, ``locks/``, ``tmp/`` what is being written, ``files/`` what the
+    engine keeps as plain files.
     """
 
     def __init__(self, root: Path) -> None:
@@ -140,6 +141,7 @@ class Store:
         self.blobs = root / "blobs" / "sha256"
         self.records = root / "records"
         self.snapshots = root / "snapshots"
+        self.caches = root / "caches"
         self.locks = root / "locks"
         self.tmp = root / "tmp"
         self.files = root / "files"
@@ -155,7 +157,8 @@ class Store:
         with storing(root):
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
             store._claim()
-            for directory in (store.blobs, store.records, store.snapshots, store.locks, store.tmp, store.files):
+            folders = (store.blobs, store.records, store.snapshots, store.caches, store.locks, store.tmp, store.files)
+            for directory in folders:
                 directory.mkdir(parents=True, exist_ok=True)
             _sweep(store.tmp)
             if not (root / "oci-layout").exists():
@@ -333,6 +336,10 @@ class Store:
         The kernel frees the lock when the process dies (flock(2)); a child forked meanwhile holds it too.
         """
         return self._locked(name, fcntl.LOCK_EX)
+
+    def shared_lock(self, name: str) -> contextlib.AbstractContextManager[bool]:
+        """As `lock`, beside others that share it, and waiting for none but who has it alone."""
+        return self._locked(name, fcntl.LOCK_SH)
 
     def try_lock(self, name: str) -> contextlib.AbstractContextManager[bool]:
         """As `lock`, without waiting: the block gets False if another holds it."""

@@ -26,6 +26,7 @@ from xxpy.build.store import Store
 from xxpy.build.xximage import ImagesWithXx
 from xxpy.cli.policy import chosen_emulation, chosen_verify, policy_options
 from xxpy.cli.refused import refused_flags
+from xxpy.cli.run_options import RunFlags, run_options
 from xxpy.cli.shared import XxImageShown, default_store, late_listener, optional_output, told
 from xxpy.errors import UsageError
 from xxpy.platforms import Platform, parse_list
@@ -70,6 +71,7 @@ class Options:
 @click.option("--print", "shown", type=click.Choice(("plan", "plan-json")), help="Print the plan, build nothing.")
 @click.option("--host-ca", metavar="auto|off|FILE", default="", help="Give steps this machine's CA certificates.")
 @policy_options
+@run_options
 @click.option("--metadata-file", type=click.Path(path_type=Path), help="Write what was built, as JSON.")
 @click.option("--iidfile", type=click.Path(path_type=Path), help="Write the image's ID.")
 @click.option(
@@ -98,6 +100,7 @@ def build_command(
     iidfile: Path | None,
     store: Path | None,
     debug: bool,
+    run: RunFlags,
 ) -> None:
     """Build an image for one or more platforms from the Dockerfile in CONTEXT.
 
@@ -123,6 +126,8 @@ def build_command(
             host_ca=parse_host_ca(host_ca),
             emulation=chosen_emulation(),
             verify=chosen_verify(),
+            run=run.settings(),
+            credentials=run.credentials(),
         )
         options = Options(
             order=order,

@@ -14,6 +14,7 @@ from xxpy.build.dockerfile.instructions import Dockerfile, Instruction, Stage
 from xxpy.build.dockerfile.scope import Scope, global_scope, platform_variables
 from xxpy.build.dockerfile.stage import Made, StageMaker, refused
 from xxpy.build.graph import SCRATCH, Digest, Graph, Label, Result, SourceOp, Vertex
+from xxpy.build.runsettings import RunSettings
 from xxpy.errors import DockerfileError, SourceError
 from xxpy.platforms import Platform
 
@@ -24,7 +25,7 @@ _FROM_REMEDY = "FROM takes a stage above it, scratch, or an image"
 class Request:
     """What is built: the target platforms, the machine's own, ``--build-arg`` values, and the last stage (or its name).
 
-    ``labels`` are added to the image's.
+    ``labels`` are added to the image's. ``run`` is for every RUN.
     """
 
     targets: tuple[Platform, ...]
@@ -32,6 +33,7 @@ class Request:
     build_args: Mapping[str, str] = field(default_factory=dict)
     target_stage: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    run: RunSettings = field(default_factory=RunSettings)
 
 
 def make_graph(file: Dockerfile, request: Request, images: Images) -> Graph:
@@ -98,7 +100,7 @@ class _Target:
         if index not in self._made:
             stage = self._file.stages[index]
             made = self._begin(stage)
-            StageMaker(stage, made, self, self._vertices).run()
+            StageMaker(stage, made, self, self._vertices, self._request.run).run()
             self._made[index] = made
         return self._made[index]
 

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Protocol
 from xxpy.build.dockerfile.copy import copy_actions
 from xxpy.build.dockerfile.flags import Flags
 from xxpy.build.dockerfile.instructions import Instruction, Stage
+from xxpy.build.dockerfile.mounts import run_mounts, without_mounts
 from xxpy.build.dockerfile.parse import pairs
+from xxpy.build.dockerfile.paths import absolute
 from xxpy.build.dockerfile.words import split_words
 from xxpy.build.graph import (
     Digest,
@@ -27,9 +29,11 @@ from xxpy.build.graph import (
     MkdirAction,
     NetMode,
     Op,
+    SecurityMode,
     SourceOp,
     Vertex,
 )
+from xxpy.build.runsettings import INSECURE, NETWORKS, RunSettings
 from xxpy.errors import DockerfileError, UnsupportedError
 from xxpy.platforms import Platform
 
@@ -115,12 +119,15 @@ class Roots(Protocol):
 class StageMaker:
     """Goes through one stage's instructions, changing its `Made` and adding vertices."""
 
-    def __init__(self, stage: Stage, made: Made, roots: Roots, vertices: dict[Digest, Vertex]) -> None:
+    def __init__(
+        self, stage: Stage, made: Made, roots: Roots, vertices: dict[Digest, Vertex], settings: RunSettings
+    ) -> None:
         self._stage = stage
         self._made = made
         self._scope = made.scope
         self._roots = roots
         self._vertices = vertices
+        self._settings = settings
         self._handlers: dict[str, Callable[[Instruction], None]] = {
             "ARG": self._arg,
             "CMD": self._cmd,
@@ -168,20 +175,46 @@ class StageMaker:
     # -- files ---------------------------------------------------------------------------------------------------
 
     def _run(self, at: Instruction) -> None:
-        flags = Flags(at, self._scope, allowed=("network",), later=("mount", "security"))
-        network = _NETWORKS.get(flags.get("network", "default"))
-        if network is None:
-            raise self._error(at, f"--network={flags.get('network')} is none of default, none, host", "", "bad-flag")
+        flags = Flags(without_mounts(at), self._scope, allowed=("network", "security"), later=("device",))
+        shown = run_mounts(at, self._scope, self._made.workdir, self._made.platform, lambda name: self._root(name, at))
         env = self._scope.variables()
         env.setdefault("PATH", DEFAULT_PATH)
         op = ExecOp(
             args=self._command(at),
-            env=tuple(f"{name}={value}" for name, value in env.items()),
+            env=tuple(f"{name}={value}" for name, value in ({**shown.env} | env).items()),
             cwd=self._made.workdir,
             user=self._made.user,
-            network=network,
+            mounts=shown.mounts,
+            network=self._network(flags, at),
+            security=self._security(flags, at),
+            extra_hosts=self._settings.extra_hosts,
+            shm_size=self._settings.shm_size,
+            ulimits=self._settings.ulimits,
         )
-        self._layer(op, (self._made.root,), at, self._made.platform)
+        self._layer(op, (self._made.root, *shown.inputs), at, self._made.platform)
+
+    def _root(self, name: str, at: Instruction) -> Digest:
+        """The tree that ``from`` means, of the context where nothing is named."""
+        if name:
+            return self._roots.copied_from(name, self._stage, at)
+        return self._add(SourceOp(CONTEXT), (), _context_label(at))
+
+    def _network(self, flags: Flags, at: Instruction) -> NetMode:
+        said = flags.get("network", "default")
+        if said not in NETWORKS:
+            raise self._error(
+                at, f"--network={said} is none of {', '.join(NETWORKS)}", "leave it out for the default", "bad-flag"
+            )
+        return self._settings.network if NETWORKS[said] is NetMode.UNSET else NETWORKS[said]
+
+    def _security(self, flags: Flags, at: Instruction) -> SecurityMode:
+        said = flags.get("security", SecurityMode.SANDBOX.value)
+        if said not in ("sandbox", "insecure"):
+            raise self._error(at, f"--security={said} is none of sandbox, insecure", "leave it out", "bad-flag")
+        if said == "insecure" and not self._settings.insecure:
+            remedy = f"allow it for this build: --allow {INSECURE}"
+            raise self._error(at, "RUN --security=insecure is not allowed", remedy, "insecure-not-allowed")
+        return SecurityMode(said)
 
     def _command(self, at: Instruction) -> tuple[str, ...]:
         if at.json:
@@ -297,9 +330,6 @@ class StageMaker:
         return [f"{port}/{protocol.lower() or 'tcp'}" for port in ports]
 
 
-_NETWORKS = {"default": NetMode.UNSET, "none": NetMode.NONE, "host": NetMode.HOST}
-
-
 def _is_opening(line: str, escape: str) -> bool:
     """Whether a line is the beginning of a here-document and nothing else, however its delimiter is quoted."""
     return line.lstrip().startswith("<<") and len(split_words(line, escape)) == 1
@@ -314,14 +344,3 @@ def _script(content: str) -> tuple[str, ...]:
 
 def _context_label(at: Instruction) -> Instruction:
     return replace(at, original="load the build context")
-
-
-def absolute(path: str, workdir: str) -> str:
-    """``path`` from ``workdir`` on, without ``.`` and ``..``."""
-    parts: list[str] = []
-    for part in (path if path.startswith("/") else f"{workdir}/{path}").split("/"):
-        if part == "..":
-            parts[-1:] = []
-        elif part not in ("", "."):
-            parts.append(part)
-    return "/" + "/".join(parts)

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from xxpy.build.annotations import Annotation
 from xxpy.build.context import Context
+from xxpy.build.credentials import Credentials
 from xxpy.build.events import Listener
 from xxpy.build.graph import Digest
 from xxpy.build.hostca import HostCa
@@ -23,7 +24,7 @@ class Job:
     ``dockerfile`` is the path as the user wrote it, for errors. ``epoch`` is SOURCE_DATE_EPOCH, seconds since 1970, or
     None for the present time. ``no_cache`` runs every step again, ``anew`` names those that do.
     ``host_ca`` and ``proxies`` (``NAME=value`` for each RUN that does not set NAME itself) enter no cache key and no
-    image. ``verify`` says how the images are checked.
+    image; nor do ``credentials``. ``verify`` says how the images are checked.
     """
 
     plan: Plan
@@ -37,6 +38,7 @@ class Job:
     annotations: tuple[Annotation, ...] = ()
     anew: frozenset[Digest] = frozenset()
     verify: Verify = field(default_factory=Verify)
+    credentials: Credentials = field(default_factory=Credentials)
 
     def runs_anew(self, vertex: Digest) -> bool:
         """Whether a vertex runs whatever the cache knows."""

@@ -11,10 +11,11 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
+from xxpy.build.credentials import require_given
 from xxpy.build.disk import storing
 from xxpy.build.engine import Job, syscalls
 from xxpy.build.engine.cache import Cache, Record, Syncer
@@ -22,12 +23,14 @@ from xxpy.build.engine.emulation import emulators_for, register
 from xxpy.build.engine.execute import Executor
 from xxpy.build.engine.files import Origin, apply, tree_origin
 from xxpy.build.engine.images import IMAGE, base_image, index_of, known_image, make_image, unpacked
+from xxpy.build.engine.limits import make_room
+from xxpy.build.engine.mounts import StepMounts, Tree
 from xxpy.build.engine.namespace import Channel, id_maps, run_inside
 from xxpy.build.engine.rooted import remove_tree
 from xxpy.build.engine.snapshots import Chain, Draft, draft, keep, view
 from xxpy.build.engine.truth import verify
 from xxpy.build.events import Event, Exporting, Listener, Notice, StepDone, StepOutput, StepStarted
-from xxpy.build.graph import Digest, ExecOp, FileOp, SourceOp, Vertex
+from xxpy.build.graph import CopyAction, Digest, ExecOp, FileOp, Graph, Mount, SourceOp, Vertex
 from xxpy.build.keys import LOCAL
 from xxpy.build.outcome import ImageOutcome, Outcome, StepOutcome
 from xxpy.build.plan import How
@@ -36,8 +39,8 @@ from xxpy.build.tools import cgroup_v1, crun_refuses, find_runtime
 from xxpy.errors import HostError, SourceError, XxError
 
 _WORK = "work-"
-BINFMT = "binfmt"
-"""The folder in a build's own that its binfmt_misc instance is mounted at."""
+BINFMT, EXEC = "binfmt", "exec"
+"""The folders in a build's own on which its binfmt_misc instance and the executor's tmpfs are mounted."""
 
 
 class Embedded:
@@ -79,12 +82,19 @@ class Embedded:
         return found
 
     def _check(self, job: Job, records: Mapping[Digest, Record]) -> None:
-        """Refuse now what could not run later. Raises HostError (``no-emulator``, ``runtime-missing``)."""
+        """Refuse now what could not run later.
+
+        Raises HostError (``no-emulator``, ``runtime-missing``, ``ulimit-too-high``), SourceError (``secret-missing``).
+        """
         running = [step for digest, step in job.plan.steps.items() if digest not in records]
         if any(step.how is How.EMULATED for step in running):
             emulators_for(job.plan.emulated)
-        if any(isinstance(step.vertex.op, ExecOp) for step in running):
+        execs = [step.vertex.op for step in running if isinstance(step.vertex.op, ExecOp)]
+        if execs:
             _require_runtime()
+        graph = job.plan.graph
+        require_given([graph.vertices[digest] for digest in needed(graph, records)], job.credentials, job.dockerfile)
+        make_room({limit for op in execs for limit in op.ulimits})
 
 
 def _require_runtime() -> None:
@@ -100,6 +110,19 @@ def _require_runtime() -> None:
         raise HostError(
             f"{runtime.path} refuses this machine's hybrid cgroups", remedy=f"{install} runc", reason="runtime-missing"
         )
+
+
+def needed(graph: Graph, records: Container[Digest]) -> list[Digest]:
+    """The vertices that the results need and no record answers, inputs first."""
+    seen: set[Digest] = set()
+    todo = [result.root for result in graph.results]
+    while todo:
+        digest = todo.pop()
+        if not digest or digest in seen or digest in records:
+            continue
+        seen.add(digest)
+        todo += [given.digest for given in graph.vertices[digest].inputs]
+    return [vertex.digest for vertex in graph if vertex.digest in seen]
 
 
 def _cached(records: Mapping[Digest, Record]) -> dict[Digest, StepOutcome]:
@@ -129,6 +152,8 @@ class _Solver:
         self._records = dict(records)
         self._steps = _cached(records)
         self._chains: dict[Digest, Chain] = {digest: record.chain for digest, record in records.items()}
+        self._copies: dict[tuple[Digest, tuple[str, ...]], Path] = {}
+        self._copying = threading.Lock()
 
     def work(self, channel: Channel) -> Outcome:
         """The worker's whole life."""
@@ -167,7 +192,7 @@ class _Solver:
         runtime = find_runtime()
         assert runtime is not None
         job = self._job
-        self._executor = Executor(runtime, self._work / "exec", job.host_ca, job.dockerfile, job.proxies)
+        self._executor = Executor(runtime, self._work / EXEC, job.host_ca, job.dockerfile, job.proxies)
         self._executor.prepare()
         emulated = any(step.how is How.EMULATED for step in needed.values())
         at = self._work / BINFMT
@@ -178,7 +203,7 @@ class _Solver:
 
     def _run_all(self) -> None:
         """Run every vertex that a result needs and no record answers, inputs first, as many at once as can."""
-        waiting = {digest: self._open_inputs(digest) for digest in self._needed()}
+        waiting = {digest: self._open_inputs(digest) for digest in needed(self._graph, self._records)}
         running: dict[Future[None], Digest] = {}
         while waiting or running:
             for digest in [each for each, inputs in waiting.items() if not inputs]:
@@ -194,17 +219,6 @@ class _Solver:
                 future.result()
                 for inputs in waiting.values():
                     inputs.discard(finished)
-
-    def _needed(self) -> list[Digest]:
-        seen: set[Digest] = set()
-        todo = [result.root for result in self._graph.results]
-        while todo:
-            digest = todo.pop()
-            if not digest or digest in seen or digest in self._records:
-                continue
-            seen.add(digest)
-            todo += [given.digest for given in self._graph.vertices[digest].inputs]
-        return [vertex.digest for vertex in self._graph if vertex.digest in seen]
 
     def _open_inputs(self, digest: Digest) -> set[Digest]:
         inputs = {given.digest for given in self._graph.vertices[digest].inputs}
@@ -260,7 +274,9 @@ class _Solver:
     def _change(self, vertex: Vertex, made: Draft) -> str:
         try:
             if isinstance(vertex.op, ExecOp):
-                return self._executor.run(vertex, made, lambda data: self._tell(StepOutput(vertex.digest, data)))
+                return self._executor.run(
+                    vertex, made, self._mounts(vertex), lambda data: self._tell(StepOutput(vertex.digest, data))
+                )
             assert isinstance(vertex.op, FileOp)
             with contextlib.ExitStack() as stack:
                 apply(vertex.op.actions, made.merged, lambda index: self._origin(vertex, index, stack))
@@ -278,6 +294,42 @@ class _Solver:
             return Origin(context.root, lambda source: list(selected.get((vertex.digest, source), ())), context.walk)
         return tree_origin(stack.enter_context(view(self._work, self._chain_of(vertex, index))))
 
+    # -- mounts --------------------------------------------------------------------------------------------------
+
+    def _mounts(self, vertex: Vertex) -> StepMounts:
+        return StepMounts(
+            self._store,
+            self._job.credentials,
+            self._work,
+            self._work / EXEC,
+            lambda mount: self._tree(vertex, mount),
+        )
+
+    def _tree(self, vertex: Vertex, mount: Mount) -> Tree:
+        given = vertex.inputs[mount.input].digest
+        key = self._job.keys.of[given] if given else ""
+        op = self._graph.vertices[given].op if given else None
+        if isinstance(op, SourceOp) and op.identifier.startswith(LOCAL):
+            return Tree((str(self._context_copy(vertex, mount)),), "tree", key)
+        return Tree(self._chain_of(vertex, mount.input), mount.selector, key)
+
+    def _context_copy(self, vertex: Vertex, mount: Mount) -> Path:
+        """A folder whose ``tree`` is what ``mount`` shows of a context, the same for all steps that show the same.
+
+        The context itself would show what is ignored, and could change under the step.
+        """
+        with self._copying, contextlib.ExitStack() as stack:
+            origin = self._origin(vertex, mount.input, stack)
+            paths = tuple(origin.select(mount.selector))
+            known = (vertex.inputs[mount.input].digest, paths)
+            if known not in self._copies:
+                folder = self._work / f"context-{len(self._copies)}"
+                folder.mkdir()
+                action = CopyAction(0, (mount.selector or "/",), "/tree", "0:0")
+                apply([action], folder, lambda _: Origin(origin.root, lambda _: list(paths), origin.walk))
+                self._copies[known] = folder
+            return self._copies[known]
+
 
 @contextlib.contextmanager
 def work_folder(store: Store) -> Iterator[Path]:
@@ -294,8 +346,9 @@ def work_folder(store: Store) -> Iterator[Path]:
         try:
             yield folder
         finally:
-            with contextlib.suppress(OSError):
-                syscalls.umount(str(folder / BINFMT), syscalls.MNT_DETACH)
+            for name in (BINFMT, EXEC):
+                with contextlib.suppress(OSError):
+                    syscalls.umount(str(folder / name), syscalls.MNT_DETACH)
             remove_tree(folder)
             with contextlib.suppress(OSError):
                 os.unlink(store.locks / name)

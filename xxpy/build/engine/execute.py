@@ -8,15 +8,17 @@ import os
 import re
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from xxpy.build.engine import process, syscalls
 from xxpy.build.engine.files import apply, tree_origin
-from xxpy.build.engine.rooted import inside
+from xxpy.build.engine.mounts import StepMounts
+from xxpy.build.engine.rooted import inside, remove_tree
 from xxpy.build.engine.snapshots import Draft
-from xxpy.build.engine.spec import BindMount, runtime_spec
+from xxpy.build.engine.spec import BindMount, Shown, User, runtime_spec
 from xxpy.build.engine.users import resolve_user
 from xxpy.build.graph import ExecOp, MkdirAction, Vertex
 from xxpy.build.hostca import TARGET, HostCa
@@ -37,7 +39,11 @@ _FEW_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class Executor:
-    """What is the same for every RUN of a build. ``work`` is a folder of the build's own, removed at its end."""
+    """What is the same for every RUN of a build.
+
+    ``work`` is a folder of the build's own on which a tmpfs is mounted: what runtimes are told holds variables that
+    are secret, and goes to no disk. The engine unmounts it when the build ends.
+    """
 
     runtime: Runtime
     work: Path
@@ -49,8 +55,11 @@ class Executor:
         """Write the files that steps are shown, and set up this process for them. Raises SourceError, OSError."""
         syscalls.adopt_orphans()
         forbid_cgroups()
-        for folder in (self.work, self._ca, self.work / "run"):
-            folder.mkdir(exist_ok=True)
+        self.work.mkdir()
+        flags = syscalls.MS_NOSUID | syscalls.MS_NODEV
+        syscalls.mount("tmpfs", str(self.work), "tmpfs", flags, "mode=0700")
+        for folder in (self._ca, self.work / "run"):
+            folder.mkdir()
         (self.work / "hosts").write_text(_HOSTS)
         resolv = Path("/etc/resolv.conf")
         (self.work / "resolv.conf").write_bytes(resolv.read_bytes() if resolv.exists() else b"")
@@ -61,34 +70,46 @@ class Executor:
     def _ca(self) -> Path:
         return self.work / "host-ca"
 
-    def run(self, vertex: Vertex, made: Draft, on_output: Callable[[bytes], None]) -> str:
-        """Run ``vertex`` in the mounted ``made``; the end of what it printed.
+    def run(self, vertex: Vertex, made: Draft, mounts: StepMounts, on_output: Callable[[bytes], None]) -> str:
+        """Run ``vertex`` in the mounted ``made`` with ``mounts``; the end of what it printed.
 
-        Raises StepError (``run-failed``), SourceError (``user-unknown``), HostError, OSError.
+        Raises StepError (``run-failed``), SourceError (``user-unknown``, and as `StepMounts` does), HostError, OSError.
         """
         op = vertex.op
         assert isinstance(op, ExecOp)
         user, home = resolve_user(made.merged, op.user)
-        taken = {pair.partition("=")[0] for pair in op.env}
+        if not os.path.isdir(inside(made.merged, op.cwd)):
+            apply([MkdirAction(op.cwd)], made.merged, lambda _: tree_origin(made.merged))
+        name = f"xx-{secrets.token_hex(6)}"
+        bundle = self.work / name
+        bundle.mkdir()
+        output = _Tail(on_output)
+        try:
+            with mounts.shown(vertex, self._binds(op, bundle)) as (shown, hidden), _stubs(made, shown) as placed:
+                spec = self._spec(op, made, user, home, placed, hidden)
+                (bundle / "config.json").write_text(json.dumps(spec))
+                code = self._start(bundle, name, output)
+        finally:
+            remove_tree(bundle)
+            remove_tree(self.work / "run" / name)
+        if code != 0:
+            raise self._failed(vertex, code, output, made)
+        return output.text()
+
+    def _spec(
+        self, op: ExecOp, made: Draft, user: User, home: str, shown: Sequence[Shown], hidden: Mapping[str, str]
+    ) -> dict[str, Any]:
+        """The config.json; ``hidden`` are variables whose values are secret, which go before the step's own."""
+        op = replace(op, env=tuple(pair for pair in op.env if pair.partition("=")[0] not in hidden))
+        taken = {pair.partition("=")[0] for pair in op.env} | hidden.keys()
         extra = [
-            *self.host_ca.environment(op.env),
+            *(f"{name}={value}" for name, value in hidden.items()),
+            *self.host_ca.environment([*op.env, *hidden]),
             *(each for each in self.proxies if each.partition("=")[0] not in taken),
         ]
         if "HOME" not in taken:
             extra.append(f"HOME={home}")
-        if not os.path.isdir(inside(made.merged, op.cwd)):
-            apply([MkdirAction(op.cwd)], made.merged, lambda _: tree_origin(made.merged))
-        output = _Tail(on_output)
-        with _stubs(made, self._binds()) as binds:
-            bundle = made.folder / "bundle"
-            bundle.mkdir()
-            spec = runtime_spec(op, str(made.merged), user, binds, extra)
-            (bundle / "config.json").write_text(json.dumps(spec))
-            name = f"xx-{secrets.token_hex(6)}"
-            code = self._start(bundle, name, output)
-        if code != 0:
-            raise self._failed(vertex, code, output, made)
-        return output.text()
+        return runtime_spec(op, str(made.merged), user, shown, extra)
 
     def _start(self, bundle: Path, name: str, output: Callable[[bytes], None]) -> int:
         """Run the container of ``bundle`` to its end; its exit code.
@@ -111,8 +132,15 @@ class Executor:
             code = code if code >= 0 else 128 - code
         return code
 
-    def _binds(self) -> list[BindMount]:
-        binds = [BindMount(str(self.work / name), f"/etc/{name}") for name in ("hosts", "resolv.conf")]
+    def _binds(self, op: ExecOp, bundle: Path) -> list[Shown]:
+        hosts = self.work / "hosts"
+        if op.extra_hosts:
+            hosts = bundle / "hosts"
+            hosts.write_text(_HOSTS + "".join(f"{address}\t{name}\n" for name, address in op.extra_hosts))
+        binds: list[Shown] = [
+            BindMount(str(hosts), "/etc/hosts"),
+            BindMount(str(self.work / "resolv.conf"), "/etc/resolv.conf"),
+        ]
         if self.host_ca.bundle is not None:
             binds.append(BindMount(str(self._ca), TARGET))
         return binds
@@ -120,7 +148,7 @@ class Executor:
     def _failed(self, vertex: Vertex, code: int, output: _Tail, made: Draft) -> StepError:
         words = process.worded(code)
         remedy, reason = "the lines above are the last it printed; run it alone in that stage to see more", "run-failed"
-        space = os.statvfs(self.work)
+        space = os.statvfs(self.work.parent)
         if space.f_bavail * space.f_frsize < _FEW_BYTES:
             remedy = f"the disk of the store is full: free space on it (df -h {self.work.parent.parent})"
             reason = "disk-full"
@@ -211,16 +239,17 @@ class _Tail:
 
 
 @contextlib.contextmanager
-def _stubs(made: Draft, binds: list[BindMount]) -> Iterator[list[BindMount]]:
-    """``binds`` with their targets as they are in the root; what the runtime makes to mount on is removed afterwards.
+def _stubs(made: Draft, mounts: Sequence[Shown]) -> Iterator[list[Shown]]:
+    """``mounts`` with their targets as they are in the root; what the runtime makes to mount on is removed afterwards.
 
     The runtime makes empty files and folders where there are none; none of them belongs into the image.
     """
-    shown, new = [], []
-    for bind in binds:
-        real = inside(made.merged, bind.target)
+    shown: list[Shown] = []
+    new: list[str] = []
+    for mount in mounts:
+        real = inside(made.merged, mount.target)
         target = "/" + os.path.relpath(real, made.merged)
-        shown.append(BindMount(bind.source, target))
+        shown.append(replace(mount, target=target))
         new += _absent(made, target)
     for folder in ("/proc", "/dev", "/sys"):
         new += _absent(made, folder)

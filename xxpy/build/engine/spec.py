@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from xxpy.build.engine.seccomp import profile
-from xxpy.build.graph import ExecOp, NetMode
+from xxpy.build.graph import ExecOp, NetMode, SecurityMode, Ulimit
 
 CAPABILITIES = tuple(
     f"CAP_{name}"
@@ -18,6 +18,20 @@ CAPABILITIES = tuple(
     )
 )  # fmt: skip
 """Docker's default set (docker run reference, "Runtime privilege and Linux capabilities")."""
+
+ALL_CAPABILITIES = (
+    *CAPABILITIES,
+    *(
+        f"CAP_{name}"
+        for name in (
+            "AUDIT_CONTROL", "AUDIT_READ", "BLOCK_SUSPEND", "BPF", "CHECKPOINT_RESTORE", "DAC_READ_SEARCH", "IPC_LOCK",
+            "IPC_OWNER", "LEASE", "LINUX_IMMUTABLE", "MAC_ADMIN", "MAC_OVERRIDE", "NET_ADMIN", "NET_BROADCAST",
+            "PERFMON", "SYSLOG", "SYS_ADMIN", "SYS_BOOT", "SYS_MODULE", "SYS_NICE", "SYS_PACCT", "SYS_PTRACE",
+            "SYS_RAWIO", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "WAKE_ALARM",
+        )
+    ),
+)  # fmt: skip
+"""What ``--security=insecure`` gives (capabilities(7)): in the build's user namespace, not on the machine."""
 
 MASKED = (
     "/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
@@ -37,19 +51,38 @@ class User:
 
 @dataclass(frozen=True)
 class BindMount:
-    """A file or folder of the host shown read-only at ``target`` while a step runs."""
+    """A file or folder of the host shown at ``target`` while a step runs."""
 
     source: str
     target: str
+    options: tuple[str, ...] = ("ro", "nosuid", "nodev")
 
     def spec(self) -> dict[str, Any]:
-        options = ["rbind", "ro", "nosuid", "nodev"]
+        options = ["rbind", *self.options]
         return {"destination": self.target, "type": "bind", "source": self.source, "options": options}
 
 
-def runtime_spec(op: ExecOp, rootfs: str, user: User, binds: Sequence[BindMount], env: Sequence[str]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class TmpfsMount:
+    """An empty file system in memory at ``target``, of ``size`` bytes at most, 0 for the kernel's limit."""
+
+    target: str
+    size: int = 0
+    readonly: bool = False
+
+    def spec(self) -> dict[str, Any]:
+        options = ["nosuid", "nodev", "mode=1777", *([f"size={self.size}"] if self.size else [])]
+        return _mount(self.target, "tmpfs", "tmpfs", *options, *(["ro"] if self.readonly else []))
+
+
+Shown = BindMount | TmpfsMount
+
+
+def runtime_spec(op: ExecOp, rootfs: str, user: User, shown: Sequence[Shown], env: Sequence[str]) -> dict[str, Any]:
     """The whole config.json; ``env`` is added to the step's own and never recorded anywhere."""
-    capabilities = list(CAPABILITIES)
+    insecure = op.security is SecurityMode.INSECURE
+    capabilities = list(ALL_CAPABILITIES if insecure else CAPABILITIES)
+    # The runtimes bring loopback up in a new network namespace, and it has nothing else.
     own_network = ("network",) if op.network is NetMode.NONE else ()
     permitted = capabilities if user.uid == 0 else []
     return {
@@ -66,18 +99,36 @@ def runtime_spec(op: ExecOp, rootfs: str, user: User, binds: Sequence[BindMount]
                 "permitted": permitted,
             },
             "noNewPrivileges": False,
+            **({"rlimits": _rlimits(op.ulimits)} if op.ulimits else {}),
         },
         "root": {"path": rootfs, "readonly": False},
         "hostname": "buildkitsandbox",
-        "mounts": [*_MOUNTS, *(bind.spec() for bind in binds)],
+        "mounts": [*_standard(op.shm_size), *(each.spec() for each in shown)],
         "linux": {
             "namespaces": [{"type": kind} for kind in ("mount", "pid", "ipc", "uts", *own_network)],
-            "maskedPaths": list(MASKED),
-            "readonlyPaths": list(READ_ONLY),
-            "seccomp": profile(os.uname().machine),
+            **({} if insecure else _confinement()),
             "rootfsPropagation": "rprivate",
         },
     }
+
+
+def _confinement() -> dict[str, Any]:
+    return {"maskedPaths": list(MASKED), "readonlyPaths": list(READ_ONLY), "seccomp": profile(os.uname().machine)}
+
+
+def _rlimits(limits: Iterable[Ulimit]) -> list[dict[str, Any]]:
+    """config.md, "POSIX process": no limit is the largest number of 64 bits (RLIM_INFINITY)."""
+    return [
+        {"type": f"RLIMIT_{one.name.upper()}", "soft": one.soft % (1 << 64), "hard": one.hard % (1 << 64)}
+        for one in limits
+    ]
+
+
+def _standard(shm_size: int) -> list[dict[str, Any]]:
+    if not shm_size:
+        return list(_MOUNTS)
+    shm = _mount("/dev/shm", "tmpfs", "shm", "nosuid", "noexec", "nodev", "mode=1777", f"size={shm_size}")
+    return [shm if each["destination"] == "/dev/shm" else each for each in _MOUNTS]
 
 
 def _mount(target: str, kind: str, source: str, *options: str) -> dict[str, Any]:
