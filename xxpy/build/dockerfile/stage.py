@@ -5,7 +5,6 @@ Source: Dockerfile reference, one section for each instruction. What is not run 
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
@@ -223,7 +222,7 @@ class StageMaker:
         if not at.heredocs:
             return (*shell, line)
         first = at.heredocs[0]
-        if len(at.heredocs) == 1 and line.strip() == _opening(first):
+        if len(at.heredocs) == 1 and line.strip() in _openings(first):
             # A heredoc alone is a script: with "#!" run by what it names, else by the shell.
             if first.content.startswith("#!"):
                 return _script(first.content)
@@ -325,10 +324,10 @@ class StageMaker:
         return f"{number}/{protocol.lower() or 'tcp'}"
 
 
-def _opening(heredoc: Heredoc) -> str:
-    dash = "-" if heredoc.chomp else ""
-    name = heredoc.name if heredoc.expand else shlex.quote(heredoc.name)
-    return f"<<{dash}{name}"
+def _openings(heredoc: Heredoc) -> tuple[str, ...]:
+    """How a command line that is nothing but the heredoc's begin may be written."""
+    dash, name = "-" if heredoc.chomp else "", heredoc.name
+    return tuple(f"<<{dash}{each}" for each in ((name,) if heredoc.expand else (f"'{name}'", f'"{name}"')))
 
 
 def _script(content: str) -> tuple[str, ...]:
