@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 BOTH = "linux/amd64,linux/arm64"
@@ -133,3 +137,29 @@ class Xx:
         """Write ``text`` as the Dockerfile and build it."""
         self.dockerfile(text)
         return self.run("build", "--progress", "plain", *args, ".", env=env)
+
+
+def index_of(done: Done) -> str:
+    """The digest that the build ends with."""
+    return re.findall(r"sha256:[0-9a-f]{64}", done.err)[-1]
+
+
+def blob(xx: Xx, digest: str) -> Any:
+    return json.loads((xx.store / "blobs/sha256" / digest.removeprefix("sha256:")).read_text())
+
+
+def config_of(xx: Xx, done: Done) -> Any:
+    manifest = blob(xx, blob(xx, index_of(done))["manifests"][0]["digest"])
+    return blob(xx, manifest["config"]["digest"])
+
+
+def last_layer(xx: Xx, done: Done) -> dict[str, tarfile.TarInfo]:
+    manifest = blob(xx, blob(xx, index_of(done))["manifests"][0]["digest"])
+    path = xx.store / "blobs/sha256" / manifest["layers"][-1]["digest"].removeprefix("sha256:")
+    with tarfile.open(path) as tar:
+        return {entry.name: entry for entry in tar}
+
+
+def output_of(done: Done) -> str:
+    """What the steps printed, without progress' own lines."""
+    return "\n".join(re.findall(r"^#\d+ \d+\.\d+ (.*)$", done.err, re.MULTILINE))

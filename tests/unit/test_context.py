@@ -146,6 +146,43 @@ def test_labels_and_line_numbers_are_not_in_a_key(folder: Path) -> None:
     assert sorted(one) == sorted(two)
 
 
+MOUNTED = (
+    "FROM a AS s\nCOPY b.txt /\nFROM a\nRUN --mount=target=/c,source=src one\nRUN --mount=from=s,target=/s two\n"
+    "RUN --mount=target=/a,source=/a.txt --mount=type=cache,target=/k three\n"
+)
+
+
+def test_a_mount_of_the_context_is_keyed_by_what_it_shows(folder: Path) -> None:
+    def differ(change: str) -> set[str]:
+        graph, before = keys_of(folder, MOUNTED)
+        (folder / change).write_text("changed")
+        _, after = keys_of(folder, MOUNTED)
+        runs = [vertex for vertex in graph if vertex.label.text.startswith("RUN")]
+        return {vertex.label.text.split()[-1] for vertex in runs if before.of[vertex.digest] != after.of[vertex.digest]}
+
+    assert differ("src/deep/z.c") == {"one", "two", "three"}
+    assert differ("b.txt") == {"two", "three"} and differ("a.txt") == {"three"}
+    (folder / "other").write_text("x")
+    assert differ("other") == set()
+
+
+def test_a_mounts_source_is_a_name_and_no_pattern(folder: Path) -> None:
+    (folder / "[a].txt").write_text("x")
+    (folder / "link").symlink_to("src")
+    _, keys = keys_of(folder, "FROM a\nRUN --mount=target=/c,source=[a].txt --mount=target=/d,source=link/deep x\n")
+    assert set(keys.selected.values()) == {("[a].txt",), ("src/deep",)}
+
+
+@pytest.mark.parametrize("source", ["nowhere", "*.txt", "b.txt", "../outside", "out"])
+def test_a_mounts_source_that_is_missing_has_its_place(folder: Path, source: str) -> None:
+    (folder / ".dockerignore").write_text("b.txt\n")
+    (folder.parent / "outside").write_text("x")
+    (folder / "out").symlink_to(folder.parent / "outside")
+    with pytest.raises(SourceError) as caught:
+        keys_of(folder, f"FROM a\n\nRUN --mount=target=/c,source={source} x\n")
+    assert caught.value.reason == "mount-source-missing" and caught.value.place == "Dockerfile:3"
+
+
 @pytest.mark.parametrize("source", ["nowhere", "*.nope", "a.txt nowhere"])
 def test_a_missing_source_has_its_place(folder: Path, source: str) -> None:
     with pytest.raises(SourceError) as caught:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,11 @@ import pytest
 from xxpy.build.engine import syscalls
 from xxpy.build.engine.cache import Cache, Record
 from xxpy.build.engine.emulation import host_registration, register
+from xxpy.build.engine.limits import make_room
 from xxpy.build.engine.rooted import inside, read_inside, remove_tree
-from xxpy.build.engine.spec import BindMount, User, runtime_spec
+from xxpy.build.engine.spec import BindMount, TmpfsMount, User, runtime_spec
 from xxpy.build.engine.users import resolve_owner, resolve_user
-from xxpy.build.graph import ExecOp, NetMode, digest_of
+from xxpy.build.graph import ExecOp, NetMode, SecurityMode, Ulimit, digest_of
 from xxpy.build.store import Store
 from xxpy.build.tools import Emulator
 from xxpy.errors import HostError, SourceError
@@ -92,6 +94,48 @@ def test_the_runtimes_configuration() -> None:
     host = runtime_spec(ExecOp(("a",), (), "/"), "/root", User(), [], [])
     assert "network" not in [each["type"] for each in host["linux"]["namespaces"]]
     assert "CAP_CHOWN" in host["process"]["capabilities"]["effective"]
+
+
+def test_the_runtimes_configuration_of_what_a_step_asks_for() -> None:
+    op = ExecOp(("a",), (), "/", shm_size=1 << 20, ulimits=(Ulimit("nofile", 5, 6), Ulimit("core", 0, -1)))
+    shown = [TmpfsMount("/t", 4096, True), BindMount("/from", "/to", ("rw",))]
+    spec = runtime_spec(op, "/root", User(), shown, [])
+    mounts = {each["destination"]: each for each in spec["mounts"]}
+    assert "size=1048576" in mounts["/dev/shm"]["options"] and len(mounts) == len(spec["mounts"])
+    assert {"ro", "size=4096"} <= set(mounts["/t"]["options"]) and mounts["/t"]["type"] == "tmpfs"
+    assert mounts["/to"]["options"] == ["rbind", "rw"]
+    assert spec["process"]["rlimits"] == [
+        {"type": "RLIMIT_NOFILE", "soft": 5, "hard": 6},
+        {"type": "RLIMIT_CORE", "soft": 0, "hard": (1 << 64) - 1},
+    ]
+    plain = runtime_spec(ExecOp(("a",), (), "/"), "/root", User(), [], [])
+    assert "rlimits" not in plain["process"]
+    shm = next(each for each in plain["mounts"] if each["destination"] == "/dev/shm")
+    assert "size=65536k" in shm["options"]
+
+
+def test_an_insecure_step_is_not_confined() -> None:
+    spec = runtime_spec(ExecOp(("a",), (), "/", security=SecurityMode.INSECURE), "/root", User(), [], [])
+    assert "CAP_SYS_ADMIN" in spec["process"]["capabilities"]["effective"]
+    assert not {"seccomp", "maskedPaths", "readonlyPaths"} & spec["linux"].keys()
+
+
+def test_limits_over_the_users_own_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def refuse(kind: int, limits: tuple[int, int]) -> None:
+        asked.append((kind, limits))
+        raise ValueError("not allowed to raise maximum limit")
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (10, 100))
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    make_room([Ulimit("nofile", 50, 100), Ulimit("locks", 1, 1000)])
+    assert asked == []
+    for hard in (101, -1):
+        with pytest.raises(HostError) as caught:
+            make_room([Ulimit("nofile", 1, hard)])
+        assert caught.value.reason == "ulimit-too-high" and "100" in caught.value.remedy
+    assert asked[0] == (resource.RLIMIT_NOFILE, (10, 101))
 
 
 def cache(tmp_path: Path) -> tuple[Store, Cache]:

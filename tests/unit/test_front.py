@@ -119,6 +119,12 @@ def test_shell_and_exec_forms() -> None:
     assert ops == [("/bin/sh", "-c", "echo a && b"), ("x", "$y"), ("/bin/ash", "-eo", "c")]
 
 
+@pytest.mark.parametrize("begin", ["<<EOF", "<<-EOF", "<<'EOF'", '<<"EOF"', "<<-'EOF'"])
+def test_a_heredoc_alone_is_the_script(begin: str) -> None:
+    (_, vertex), = runs(graph(f"FROM a\nRUN {begin}\necho $x\nEOF\n"))  # fmt: skip
+    assert isinstance(vertex.op, ExecOp) and vertex.op.args == ("/bin/sh", "-c", "echo $x\n")
+
+
 def test_copy_becomes_actions() -> None:
     found = graph("FROM a AS one\nFROM a\nWORKDIR /w\nCOPY --from=one --chown=1:2 --chmod=640 x y* /to/\nCOPY . .\n")
     actions = [action for vertex in found if isinstance(vertex.op, FileOp) for action in vertex.op.actions]
