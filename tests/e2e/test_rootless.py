@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -110,3 +112,30 @@ def test_without_newuidmap_the_package_is_named(rootless: Rootless) -> None:
     done = rootless.run("build", "--no-cache", ".", without=found)
     assert done.code == 4 and "Traceback" not in done.err, done
     assert "uidmap" in done.err
+
+
+def test_rootless_files_are_the_users(rootless: Rootless) -> None:
+    done = rootless.run("base", "busybox")
+    assert done.code == 0, done
+    context = rootless.home / "outputs"
+    context.mkdir(mode=0o777)
+    (context / "Dockerfile").write_text(
+        "FROM busybox\nRUN mkdir /d && echo x >/d/f && chown -R 5:6 /d && chmod 500 /d\n"
+    )
+    os.chown(context, rootless.home.stat().st_uid, rootless.home.stat().st_gid)
+    done = rootless.run(
+        "build", "--progress", "plain", "-o", "outputs/out", "-o", "type=tar,dest=outputs/r.tar", "outputs"
+    )
+    assert done.code == 0, done
+    info = (context / "out/d/f").stat()
+    assert (info.st_uid, info.st_gid) == (rootless.home.stat().st_uid, rootless.home.stat().st_gid)
+    assert stat.S_IMODE((context / "out/d").stat().st_mode) == 0o500
+    with tarfile.open(context / "r.tar") as tar:
+        assert (tar.getmember("d/f").uid, tar.getmember("d/f").gid) == (5, 6)
+    again = rootless.run("build", "--progress", "plain", "-o", "outputs/out", "outputs")
+    assert again.code == 0, again
+    closed = context / "closed"
+    closed.mkdir(mode=0o555)
+    for output in ("outputs/closed", "type=tar,dest=outputs/closed/x/r.tar", "type=oci,dest=outputs/closed/o"):
+        done = rootless.run("build", "-o", output, "outputs")
+        assert done.code == 7 and "not writable" in done.err and "=>" not in done.err, done

@@ -204,6 +204,9 @@ def _merge_one(name: str, source: int, dest: int, there: int | None) -> None:
     try:
         if there is not None and stat.S_ISDIR(there):
             settled = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=dest)
+            with contextlib.suppress(PermissionError):
+                # An earlier result may have closed it for its owner too.
+                os.fchmod(settled, stat.S_IMODE(there) | 0o700)
             _merge(fd, settled)
             if os.geteuid() == 0:
                 os.fchown(settled, info.st_uid, info.st_gid)

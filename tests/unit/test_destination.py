@@ -1,0 +1,78 @@
+"""Outputs come to their names when they are whole."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from xxpy.build.destination import output_file, output_folder, undisturbed
+from xxpy.errors import StoreError
+
+
+def test_a_file_is_replaced_when_all_is_written(tmp_path: Path) -> None:
+    dest = tmp_path / "new/er/file"
+    for data in (b"one", b"two"):
+        with output_file(str(dest)) as out:
+            out.write(data)
+            assert not dest.exists() or dest.read_bytes() == b"one"
+    assert dest.read_bytes() == b"two" and os.listdir(dest.parent) == ["file"]
+
+
+def test_what_fails_leaves_what_was_there(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("older")
+    with pytest.raises(KeyboardInterrupt), output_file(str(tmp_path / "file")) as out:
+        out.write(b"half")
+        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt), output_folder(str(tmp_path / "folder")) as folder:
+        (folder / "half").touch()
+        raise KeyboardInterrupt
+    assert (tmp_path / "file").read_text() == "older" and os.listdir(tmp_path) == ["file"]
+
+
+def test_a_folder_takes_the_place_of_another(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        with output_folder(str(tmp_path / "folder")) as folder:
+            (folder / name).touch()
+    assert os.listdir(tmp_path) == ["folder"] and os.listdir(tmp_path / "folder") == ["b"]
+
+
+def test_a_link_is_written_through(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("real")
+    with output_file(str(tmp_path / "link")) as out:
+        out.write(b"x")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "real").read_bytes() == b"x"
+
+
+def test_a_pipe_is_written_to_and_stays(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    found: list[bytes] = []
+    reader = threading.Thread(target=lambda: found.append((tmp_path / "pipe").read_bytes()))
+    reader.start()
+    with output_file(str(tmp_path / "pipe")) as out:
+        out.write(b"through")
+    reader.join()
+    assert found == [b"through"] and (tmp_path / "pipe").is_fifo()
+
+
+def test_a_full_disk() -> None:
+    # full(4): every write ends with ENOSPC.
+    with pytest.raises(StoreError) as caught, output_file("/dev/full") as out:
+        out.write(b"x" * 100_000)
+    assert caught.value.reason == "disk-full" and "dest=" in caught.value.remedy
+    assert Path("/dev/full").is_char_device()
+
+
+def test_signals_wait(tmp_path: Path) -> None:
+    seen: list[int] = []
+    old = signal.signal(signal.SIGTERM, lambda number, _frame: seen.append(number))
+    try:
+        with undisturbed():
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert seen == []
+        assert seen == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGTERM, old)

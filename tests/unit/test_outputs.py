@@ -1,0 +1,118 @@
+"""``-o``: what is read of it, and what is refused before a build."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from xxpy.build.annotations import Annotation
+from xxpy.build.outputs import Format, Output, check_outputs, names_for, parse_output
+from xxpy.errors import UsageError, XxError
+from xxpy.platforms import Platform
+
+FULL = "docker.io/library/a:latest"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("out", Output("local", "out", tar=False)),
+        ("a=b", Output("local", "a=b", tar=False)),
+        ("-", Output("tar", "-")),
+        ("type=local,dest=out", Output("local", "out", tar=False)),
+        ("type=tar", Output("tar", "-")),
+        ("type=tar,dest=x.tar,platform-split=false", Output("tar", "x.tar", split=False)),
+        ("type=oci", Output("oci", "-")),
+        ("TYPE=oci, Dest=a.tar", Output("oci", "a.tar")),
+        ('type=oci,"dest=a,b",tar=0', Output("oci", "a,b", tar=False)),
+        ("type=docker,dest=d.tar", Output("docker", "d.tar", format=Format(oci=False))),
+        ("type=docker,dest=d.tar,compression=zstd", Output("docker", "d.tar", format=Format("zstd"))),
+        ("type=docker,dest=d,oci-mediatypes=1,tar=False", Output("docker", "d", tar=False)),
+        ("type=oci,dest=x,name=a", Output("oci", "x", names=(FULL,))),
+        ('type=oci,dest=x,"name=a,b:1"', Output("oci", "x", names=(FULL, "docker.io/library/b:1"))),
+        ("type=oci,dest=x,rewrite-timestamp=true", Output("oci", "x", rewrite=True)),
+        (
+            "type=oci,dest=x,compression=gzip,compression-level=9,force-compression=true",
+            Output("oci", "x", format=Format("gzip", 9, force=True)),
+        ),
+        (
+            "type=docker,dest=x,annotation.Org.A=b=c,annotation-index[linux/arm64].k=",
+            Output("docker", "x", format=Format(annotations=(
+                Annotation("manifest", "Org.A", "b=c"), Annotation("index", "k", "", Platform("linux", "arm64")),
+            ))),
+        ),
+    ],
+)  # fmt: skip
+def test_read(text: str, expected: Output) -> None:
+    assert parse_output(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "bad-output"), ("dest=x,tar=1", "bad-output"), ("type=nope,dest=x", "bad-output"),
+        ("type=oci,x", "bad-output"), ("type=oci,dest=x,nope=1", "bad-output"), ("a\nb,c=1", "bad-output"),
+        ("type=local", "bad-output"), ("type=local,dest=-", "bad-output"), ("type=oci,tar=false", "bad-output"),
+        ("type=oci,dest=-,tar=false", "bad-output"), ("type=docker", "bad-output"),
+        ("type=oci,dest=x,tar=maybe", "bad-output"), ("type=local,dest=x,platform-split=2", "bad-output"),
+        ("type=oci,dest=x,compression=lzma", "bad-output"), ("type=oci,dest=x,compression-level=10", "bad-output"),
+        ("type=oci,dest=x,compression=zstd,compression-level=23", "bad-output"),
+        ("type=oci,dest=x,compression-level=-1", "bad-output"), ("type=oci,dest=x,compression-level=²", "bad-output"),
+        ("type=oci,dest=x,compression=uncompressed,compression-level=1", "bad-output"),
+        ("type=docker,dest=x,oci-mediatypes=false,compression=zstd", "bad-output"),
+        ("type=docker,dest=x,oci-mediatypes=false,annotation.a=b", "bad-output"),
+        ("type=oci,dest=x,annotation=b", "bad-output"), ("type=oci,dest=x,annotation-nope.a=b", "bad-output"),
+        ("type=oci,dest=x,name=UPPER", "bad-reference"),
+        ("type=oci,dest=x,compression=estargz", "output-unsupported"),
+        ("type=oci,dest=x,push=true", "output-unsupported"), ("type=docker,dest=x,context=c", "output-unsupported"),
+        ("type=local,dest=x,compression=zstd", "output-unsupported"), ("type=tar,dest=x,tar=0", "output-unsupported"),
+        ("type=image,name=x", "output-unsupported"), ("type=registry", "output-unsupported"),
+        ("type=cacheonly", "output-unsupported"),
+    ],
+)  # fmt: skip
+def test_refused(text: str, reason: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_output(text)
+    assert caught.value.reason == reason and caught.value.remedy
+    assert text.partition(",")[0][:20] in caught.value.message or reason == "bad-reference"
+
+
+def refused(*texts: str, platforms: int = 1, epoch: int | None = None) -> str:
+    with pytest.raises(XxError) as caught:
+        check_outputs([parse_output(text) for text in texts], platforms, epoch)
+    return caught.value.reason
+
+
+def test_refused_before_a_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/mine").touch()
+    (tmp_path / "file").touch()
+    assert refused("type=docker,dest=d.tar", platforms=2) == "one-platform"
+    assert refused("type=oci,dest=x,rewrite-timestamp=false", epoch=1) == "output-unsupported"
+    assert refused("-", "type=oci") == "bad-output"
+    assert refused("type=tar,dest=x", "type=oci,dest=./x") == "bad-output"
+    assert refused("type=tar,dest=folder") == refused("type=oci,dest=folder,tar=false") == "bad-output"
+    assert refused("file") == refused("file/below") == refused("type=tar,dest=file/below/x") == "bad-output"
+    check_outputs([parse_output("folder"), parse_output("type=tar,dest=/dev/null"), parse_output("new/er")], 2, 1)
+    check_outputs([parse_output("type=docker,dest=d.tar,rewrite-timestamp=false")], 1, None)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere; tests/e2e has it as another user")
+def test_a_closed_folder(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o500)
+    assert refused(str(closed)) == refused(f"type=oci,dest={closed}/x/y") == "store-unwritable"
+
+
+def test_names_of_t_go_before_those_of_name() -> None:
+    output = parse_output("type=oci,dest=x,name=a")
+    assert names_for(output, ["t"]) == ("t",) and names_for(output, []) == (FULL,)
+
+
+def test_a_folder_for_each_of_several_platforms() -> None:
+    assert [parse_output("out").splits(count) for count in (1, 2)] == [False, True]
+    assert parse_output("type=local,dest=o,platform-split=true").splits(1)
+    assert not parse_output("type=local,dest=o,platform-split=false").splits(2)

@@ -1,0 +1,39 @@
+"""Flags of buildx that are refused, and attestations that are turned off."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from xxpy.cli.xx import main
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ("--load", "docker load"), ("--push", "skopeo copy"), ("--builder b", "xx itself"),
+        ("--cache-from type=gha", "--store"), ("--cache-to type=inline", "--store"),
+        ("--cgroup-parent x", "systemd-run"),
+        ("--sbom true", "no attestation"), ("--provenance mode=max", "no attestation"),
+        ("--attest type=sbom", "no attestation"), ("--attest type=sbom,disabled=false", "no attestation"),
+    ],
+)  # fmt: skip
+def test_refused_by_name(flags: str, words: str) -> None:
+    done = CliRunner().invoke(main, ["build", *flags.split(), "."])
+    assert done.exit_code == 2 and flags.split()[0] in done.output and "not supported" in done.output
+    assert words in done.output
+
+
+@pytest.mark.parametrize("flags", ["--sbom=false --provenance=0", "--attest type=sbom,disabled=true", "-D"])
+def test_taken(flags: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xxpy.build.engine.process.debug", False)
+    done = CliRunner().invoke(main, ["build", "--store", str(tmp_path / "s"), *flags.split(), str(tmp_path)])
+    # It gets as far as reading the Dockerfile, which is not there.
+    assert done.exit_code == 5 and "Dockerfile" in done.output
+
+
+def test_progress_from_the_environment(tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["build", str(tmp_path)], env={"BUILDKIT_PROGRESS": "nope"})
+    assert done.exit_code == 2 and "BUILDKIT_PROGRESS" in done.output
