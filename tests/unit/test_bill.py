@@ -43,7 +43,7 @@ def test_the_dearest_steps_have_their_lines_and_a_word() -> None:
     digest = digest_of_step(plan, "RUN /hello")
     (step,) = dearest(plan, Outcome("", (), {digest: StepOutcome(digest, False, 2.5, 2.5)}))
     assert (step.line, step.stage, step.platform, step.seconds) == (7, "stage-1", "linux/arm64", 2.5)
-    assert step.step == "RUN /hello --version" and step.native.startswith("only if it runs no program of the image")
+    assert step.step == "RUN /hello --version" and step.native.endswith("if it runs no program of the image")
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_the_dearest_steps_have_their_lines_and_a_word() -> None:
         ("/bin/sh -c apk add --no-cache gcc && gcc x.c", False, ["xx-clang"]),
         ("/bin/sh -c pip install --no-cache-dir numpy", True, ["cannot be, if a package has native parts"]),
         ("/bin/sh -c npm ci && npm run build", False, ["the same for every platform"]),
-        ("/bin/sh -c make-certs", True, ["only if it runs no program of the image"]),
+        ("/bin/sh -c make-certs", True, ["if it runs no program of the image"]),
         ("/bin/sh -c echo hello", False, ["if what it makes does not depend"]),
     ],
 )

@@ -135,7 +135,7 @@ def advice(script: str, stage: str, final: bool) -> str:
             return "cannot be: the packages' scripts run on the image's platform"
         if language:
             return "cannot be, if a package has native parts; else a stage FROM --platform=$BUILDPLATFORM"
-        return "only if it runs no program of the image: a stage FROM --platform=$BUILDPLATFORM"
+        return "in a stage FROM --platform=$BUILDPLATFORM, if it runs no program of the image"
     begin = f"begin {stage} with FROM --platform=$BUILDPLATFORM"
     if tool:
         return f"{begin}, compile with {tool}"
