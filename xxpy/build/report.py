@@ -11,13 +11,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TextIO
 
+from xxpy.build.bill import DearStep, PlatformBill, dearest, platform_bills
 from xxpy.build.graph import ExecOp, Result
 from xxpy.build.naming import ALL, Lines, groups, one_line
 from xxpy.build.outcome import ImageOutcome, Outcome
 from xxpy.build.plan import How, Plan
 
 _TEXT_WIDTH = 60
+_FOLDED = ("why", "step", "to make it native")
 _DIGEST_DIGITS = 12
+_WORTH_A_WORD = 0.05
+"""Seconds of an emulated step that is shown."""
 _ENDLESS = 10_000
 """Columns that no row needs."""
 
@@ -71,6 +75,8 @@ class Report:
     stages: tuple[StageRow, ...]
     images: tuple[ImageRow, ...]
     index: str
+    platforms: tuple[PlatformBill, ...] = ()
+    dearest: tuple[DearStep, ...] = ()
 
 
 def plan_rows(plan: Plan) -> tuple[PlanRow, ...]:
@@ -99,7 +105,7 @@ def build_report(plan: Plan, outcome: Outcome) -> Report:
     results = {result.platform: result for result in plan.graph.results}
     images = tuple(_image_row(image, plan, outcome, results.get(image.platform)) for image in outcome.images)
     solved = tuple(row for row in stages.values() if row != StageRow(row.platforms, row.stage))
-    return Report(solved, images, outcome.index)
+    return Report(solved, images, outcome.index, platform_bills(plan, outcome), dearest(plan, outcome))
 
 
 def _counted(row: StageRow, plan: Plan, outcome: Outcome, vertex: str) -> StageRow:
@@ -151,11 +157,20 @@ def plan_as_json(plan: Plan) -> dict[str, Any]:
 def report_as_json(plan: Plan, outcome: Outcome) -> dict[str, Any]:
     """The report for programs; seconds are rounded to milliseconds."""
     report = build_report(plan, outcome)
-    rounded = [
+    return {
+        "index": report.index,
+        "images": _rounded(report.images),
+        "platforms": _rounded(report.platforms),
+        "dearest": _rounded(report.dearest),
+        "stages": _rounded(report.stages),
+    }
+
+
+def _rounded(rows: Sequence[ImageRow | PlatformBill | DearStep | StageRow]) -> list[dict[str, Any]]:
+    return [
         {name: round(value, 3) if isinstance(value, float) else value for name, value in asdict(row).items()}
-        for row in report.stages
+        for row in rows
     ]
-    return {"index": report.index, "images": [asdict(row) for row in report.images], "stages": rounded}
 
 
 def print_plan(plan: Plan, stream: TextIO) -> None:
@@ -188,8 +203,25 @@ def print_report(plan: Plan, outcome: Outcome, stream: TextIO) -> None:
         for row in report.stages
     ]
     _draw(stream, "", ("platform", "stage", "native", "emulated", "files", "cached"), stages)
+    _draw_bill(report, stream)
     images = [(row.platform, short_digest(row.digest), _size(row.size), row.said) for row in report.images]
     _draw(stream, "", ("platform", "image", "size", "its last RUN said"), images)
+
+
+def _draw_bill(report: Report, stream: TextIO) -> None:
+    bills = [
+        (row.platform, *(f"{seconds:.1f}s" if seconds else "-" for seconds in (row.native, row.emulated, row.saved)))
+        for row in report.platforms
+    ]
+    if bills:
+        _draw(stream, "", ("platform", "native RUNs", "emulated RUNs", "saved by the cache"), bills)
+    dear = [
+        (str(row.line or "-"), row.platform, f"{row.seconds:.1f}s", _shortened(row.step), row.native)
+        for row in report.dearest
+        if row.seconds >= _WORTH_A_WORD
+    ]
+    if dear:
+        _draw(stream, "", ("line", "emulated for", "took", "step", "to make it native"), dear)
 
 
 def _counted_in(count: int, seconds: float, word: str = "") -> str:
@@ -220,7 +252,7 @@ def _draw(stream: TextIO, title: str, header: Sequence[str], rows: Iterable[Sequ
     cells = [tuple(row) for row in rows]
     table = Table(box=None, title=title or None, title_justify="left", pad_edge=False, header_style="bold")
     for name in header:
-        table.add_column(name, overflow="fold" if name in ("why", "step") else "ellipsis", no_wrap=name == "platform")
+        table.add_column(name, overflow="fold" if name in _FOLDED else "ellipsis", no_wrap=name == "platform")
     for row in cells:
         table.add_row(*(Text(cell) for cell in row))
     # Drawn apart from the stream, because rich ends the process when the stream's reader is gone.

@@ -108,6 +108,7 @@ class Root:
 
     def _find(self, name: str, paths: list[str], origin: str, header: ElfHeader) -> tuple[str, str]:
         """Where the library lies, and else where one of another architecture does."""
+        name = name.replace("${ORIGIN}", origin).replace("$ORIGIN", origin)
         if "/" in name:
             folders, name = [os.path.dirname(name)], os.path.basename(name)
         else:

@@ -11,7 +11,6 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from xxpy.build.engine import Job
 from xxpy.build.engine.images import IMAGE, base_image
@@ -25,10 +24,11 @@ from xxpy.errors import XxError
 from xxpy.platforms import Platform
 from xxpy.verify.binary import is_archive
 from xxpy.verify.check import Wanted, arch_of, check_source
-from xxpy.verify.elf import ET_CORE, ET_REL, MACHINE_NAMES, ElfHeader, parse_elf
+from xxpy.verify.elf import ET_CORE, ET_EXEC, ET_REL, ElfHeader, parse_elf
 from xxpy.verify.root import Lack, Root
 from xxpy.verify.source import Source, open_regular
 
+I386 = Platform("linux", "386")
 VERSION = 1
 """Raised when the same files would be judged otherwise than before."""
 
@@ -118,7 +118,7 @@ def _recorded(store: Store, chain: Chain, result: Result) -> list[Found] | None:
 
 def _look(store: Store, chain: Chain, snapshots: Sequence[str], result: Result, work: Path) -> list[Found]:
     with view(work, chain) as merged:
-        looker = _Looker(Root(str(merged), "the image", _library_path(result)), result.platform)
+        looker = Looker(Root(str(merged), "the image", _library_path(result)), result.platform)
         seen: set[str] = set()
         for snapshot in reversed(snapshots):
             files = [path for path in _binaries(store, snapshot) if path not in seen]
@@ -173,7 +173,7 @@ def _begins(path: str) -> bool:
     return len(head) == _SMALLEST and head.startswith(_BEGINNINGS)
 
 
-class _Looker:
+class Looker:
     """Looks at one image's files, one after the other, and remembers what is wrong with them."""
 
     def __init__(self, root: Root, platform: Platform) -> None:
@@ -204,6 +204,8 @@ class _Looker:
         wanted = Wanted(self._platform)
         if is_archive(source):
             found = check_source(source, wanted)
+            if self._platform.arch == "amd64" and not check_source(source, Wanted(I386)):
+                return []
             return [(message, WRONG_OBJECT) for message, reason in found if reason == WRONG_MACHINE]
         try:
             header = parse_elf(source)
@@ -216,18 +218,18 @@ class _Looker:
         if _HWCAPS in path:
             found = [each for each in found if each[1] != "wrong-level"]
         if any(reason == WRONG_MACHINE for _, reason in found):
-            kind = WRONG_OBJECT if header.kind in (ET_REL, ET_CORE) else WRONG_MACHINE
+            kind = WRONG_OBJECT if header.kind in (ET_REL, ET_CORE) or _only_data(source, header) else WRONG_MACHINE
             return [(message, kind) for message, reason in found if reason == WRONG_MACHINE]
         if self._platform.os == "linux":
             self._need(source, header, snapshot, path)
         return found
 
     def _excused(self, header: ElfHeader, path: str) -> bool:
-        """Code of a device (BPF, a GPU) is of no platform; of a package for several there is the right one beside."""
+        """Code of a device (BPF, a GPU) is no platform's; of a package for several there is the right one beside."""
         arch = arch_of(header)
         if arch == self._platform.arch:
             return False
-        if (header.machine, header.bits, header.order) not in MACHINE_NAMES:
+        if not arch:
             return True
         for other in counterparts(path, arch, self._platform.arch):
             beside = [other]
@@ -292,7 +294,12 @@ class _Looker:
         return found
 
 
+def _only_data(source: Source, header: ElfHeader) -> bool:
+    """Whether it is a program that nobody may execute, as the examples that a debugger's tests read."""
+    program = header.kind == ET_EXEC or bool(header.interpreter)
+    return program and not os.fstat(source.fd).st_mode & 0o111
+
+
 def runs_too(header: ElfHeader, platform: Platform) -> bool:
-    """Whether the platform's processor runs a file of another architecture's name: i386 and x32 on amd64."""
-    shape: tuple[Any, ...] = (header.machine, header.bits, header.order)
-    return platform.arch == "amd64" and shape in ((3, 32, "little"), (62, 32, "little"))
+    """Whether the platform's processor runs a file of another architecture's name: i386 on amd64."""
+    return platform.arch == "amd64" and arch_of(header) == I386.arch
