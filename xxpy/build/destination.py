@@ -114,8 +114,14 @@ def _exchange(temporary: Path, path: Path) -> None:
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
     """Signals that end a build wait while the block runs: renames and removals, which are short."""
-    old = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    # Blocking them would not do: the kernel gives a signal to any thread that takes it, and progress has one.
+    came: list[int] = []
+    ending = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    old = {number: signal.signal(number, lambda number, _frame: came.append(number)) for number in ending}
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, old)
+        for number, handler in old.items():
+            signal.signal(number, handler)
+        for number in dict.fromkeys(came):
+            signal.raise_signal(number)
