@@ -123,5 +123,5 @@ def undisturbed() -> Iterator[None]:
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
-        for number in dict.fromkeys(came):
-            signal.raise_signal(number)
+        for one in dict.fromkeys(came):
+            signal.raise_signal(one)
