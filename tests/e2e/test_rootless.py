@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -92,6 +93,24 @@ def test_base_and_build_for_both_platforms(rootless: Rootless) -> None:
     assert (rootless.home / "out.tar").stat().st_uid == UID
     again = rootless.run("build", "--progress", "plain", "--platform", BOTH, ".")
     assert again.code == 0 and " DONE " not in again.err, again
+
+
+def test_mounts(rootless: Rootless) -> None:
+    assert rootless.run("base", "busybox").code == 0
+    (rootless.home / "f").write_text("of the context\n")
+    (rootless.home / "Dockerfile").write_text(
+        "FROM busybox\nUSER 1234\nRUN --mount=type=cache,target=/c,uid=1234 --mount=type=secret,id=f,uid=1234 "
+        "--mount=source=f,target=/g --mount=from=busybox,target=/b,rw --mount=type=tmpfs,target=/t "
+        "touch /c/x /t/y && ls -ln /c/x && cat /run/secrets/f && cmp /run/secrets/f /g && ls /b/bin/sh\n"
+        "RUN --network=none --mount=type=cache,target=/c,uid=1234 ls /c; ip -o link | cut -d: -f2; ulimit -n\n"
+    )
+    given = ("--secret", "id=f,src=f", "--ulimit", "nofile=99")
+    done = rootless.run("build", "--progress", "plain", "--no-cache", *given, ".")
+    assert done.code == 0, done
+    for word in ("of the context", "/b/bin/sh", "x", "lo", "99"):
+        assert re.search(rf" {re.escape(word)}$", done.err, re.MULTILINE), (word, done)
+    done = rootless.run("build", "--ulimit", "nofile=1:-1", ".")
+    assert done.code == 4 and "--ulimit nofile" in done.err, done
 
 
 def test_the_doctor_agrees(rootless: Rootless) -> None:

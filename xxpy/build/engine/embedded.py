@@ -86,14 +86,13 @@ class Embedded:
 
         Raises HostError (``no-emulator``, ``runtime-missing``, ``ulimit-too-high``), SourceError (``secret-missing``).
         """
-        running = [step for digest, step in job.plan.steps.items() if digest not in records]
+        running = [job.plan.steps[digest] for digest in needed(job.plan.graph, records)]
         if any(step.how is How.EMULATED for step in running):
             emulators_for(job.plan.emulated)
         execs = [step.vertex.op for step in running if isinstance(step.vertex.op, ExecOp)]
         if execs:
             _require_runtime()
-        graph = job.plan.graph
-        require_given([graph.vertices[digest] for digest in needed(graph, records)], job.credentials, job.dockerfile)
+        require_given([step.vertex for step in running], job.credentials, job.dockerfile)
         make_room({limit for op in execs for limit in op.ulimits})
 
 
@@ -182,19 +181,16 @@ class _Solver:
         self._channel.send(("value", event))
 
     def _prepare(self) -> None:
-        needed = {
-            step.vertex.digest: step
-            for step in self._job.plan.steps.values()
-            if isinstance(step.vertex.op, ExecOp) and step.vertex.digest not in self._records
-        }
-        if not needed:
+        steps = [self._job.plan.steps[digest] for digest in needed(self._graph, self._records)]
+        execs = [step for step in steps if isinstance(step.vertex.op, ExecOp)]
+        if not execs:
             return
         runtime = find_runtime()
         assert runtime is not None
         job = self._job
         self._executor = Executor(runtime, self._work / EXEC, job.host_ca, job.dockerfile, job.proxies)
         self._executor.prepare()
-        emulated = any(step.how is How.EMULATED for step in needed.values())
+        emulated = any(step.how is How.EMULATED for step in execs)
         at = self._work / BINFMT
         at.mkdir()
         register(emulators_for(self._job.plan.emulated) if emulated else (), at)
