@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from test_front import AMD64, ARM64, FakeImages
 
-from xxpy.build.context import Context, HashCache, Stamp, clean, open_context
+from xxpy.build.context import Context, HashCache, Stamp, open_context
 from xxpy.build.dockerfile.front import Request, make_graph
 from xxpy.build.dockerfile.parse import parse
 from xxpy.build.graph import Graph
 from xxpy.build.keys import Keys, compute_keys
+from xxpy.build.selection import clean
 from xxpy.errors import SourceError
 
 
