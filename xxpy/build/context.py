@@ -108,6 +108,10 @@ class Context:
         real = self._resolve(path)
         return real if real is not None and self._seen(real) else None
 
+    def hides(self, path: str) -> bool:
+        """See `Tree.hides`."""
+        return not self._seen(path)
+
     def _resolve(self, path: str) -> str | None:
         """``path`` without symbolic links, as if ``root`` were ``/``; None when it is not there."""
         todo, links = path.split("/")[::-1], 0

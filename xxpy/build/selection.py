@@ -33,6 +33,10 @@ class Tree(Protocol):
         """``path`` with its links followed as if ``root`` were ``/``; None if it is not there or is hidden."""
         ...
 
+    def hides(self, path: str) -> bool:
+        """Whether ``path`` itself is one that COPY does not see."""
+        ...
+
     def walk(self, start: str, skip: Callable[[str], bool]) -> Walk:
         """What is at ``start`` and below, folders first; folders that ``skip`` names and hidden files are left out."""
         ...
@@ -72,15 +76,13 @@ class Taken:
 def take(tree: Tree, action: CopyAction, source: str) -> list[Taken]:
     """What one of ``action``'s sources stands for; a pattern that nothing matches gives an empty list.
 
-    Raises SourceError (``copy-source-missing``, ``copy-socket``, ``bad-pattern``, ``too-many-links``).
+    Raises as `found` does, SourceError (``copy-source-missing``, ``copy-socket``, ``bad-pattern``, ``too-many-links``).
     """
     base, include = _pivoted(source) if action.parents else (source, "")
     wild = has_wildcard(source)
     if include and not wild and tree.resolve(_join(base, include)) is None:
         raise _missing(source)
     places = found(tree, base)
-    if not places and not has_wildcard(base):
-        raise _missing(source)
     exclude = Ignore.of(action.exclude)
     taken = []
     for path, name in places:
@@ -117,27 +119,38 @@ def _join(base: str, path: str) -> str:
 
 def _missing(source: str) -> SourceError:
     return SourceError(
-        f"COPY's source {source} is not there",
+        f"the source {source} is not there",
         remedy="see what the stage it comes from leaves there",
         reason="copy-source-missing",
     )
 
 
 def found(tree: Tree, source: str) -> list[tuple[str, str]]:
-    """The paths that a source stands for, links followed, each with the last part of its name; sorted by that."""
+    """The paths that a source stands for, links followed, each with the last part of its name; sorted.
+
+    Raises SourceError (``copy-source-missing``) for a name that is not there, for a pattern in a folder that is not
+    there, and for a link that leads nowhere.
+    """
     parts = clean(source).split("/")
     fixed = next((index for index, part in enumerate(parts) if has_wildcard(part)), len(parts))
-    start = tree.resolve("/".join(parts[:fixed]))
+    named = "/".join(parts[:fixed])
+    start = None if tree.hides(named) else tree.resolve(named)
     if start is None:
-        return []
+        raise _missing(source)
     if fixed == len(parts):
         return [(start, parts[-1])]
     level = [start]
     for part in parts[fixed:]:
         matching = [(folder, name) for folder in level for name in _names(tree, folder) if match(part, name)]
         level = [_join(folder, name).lstrip("/") for folder, name in matching]
-    matches = [(tree.resolve(path), path.rpartition("/")[2]) for path in sorted(level)]
-    return [(path, name) for path, name in matches if path is not None]
+    matches = []
+    for path in sorted(level, key=lambda each: each.split("/")):
+        if not tree.hides(path):
+            real = tree.resolve(path)
+            if real is None:
+                raise _missing(path)
+            matches.append((real, path.rpartition("/")[2]))
+    return matches
 
 
 def _names(tree: Tree, folder: str) -> list[str]:

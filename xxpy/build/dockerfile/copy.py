@@ -180,6 +180,11 @@ def _destination(text: str, workdir: str) -> str:
     return path + "/" if folder and path != "/" else path
 
 
+def is_numeric(owner: str) -> bool:
+    """Whether an owner, as ``--chown`` takes it, is told by numbers alone, or is none."""
+    return all(part.isdigit() for part in owner.split(":") if part)
+
+
 def _mode(text: str) -> tuple[int, str]:
     """``--chmod`` as permission bits, -1 for none, and as a symbolic mode, empty for none."""
     if is_symbolic(text):

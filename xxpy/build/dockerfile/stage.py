@@ -10,12 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
-from xxpy.build.dockerfile.copy import ADD_FLAGS, COPY_FLAGS, copy_files
+from xxpy.build.dockerfile.copy import ADD_FLAGS, COPY_FLAGS, copy_files, is_numeric
 from xxpy.build.dockerfile.flags import Flags
 from xxpy.build.dockerfile.instructions import Heredoc, Instruction, Stage
 from xxpy.build.dockerfile.parse import pairs
-from xxpy.build.dockerfile.remote import shown
+from xxpy.build.dockerfile.remote import told
 from xxpy.build.graph import (
+    SCRATCH,
     Digest,
     ExecOp,
     FileOp,
@@ -23,6 +24,7 @@ from xxpy.build.graph import (
     ImageConfig,
     Input,
     Label,
+    MergeOp,
     MkdirAction,
     NetMode,
     Op,
@@ -211,10 +213,17 @@ class StageMaker:
         inputs = [self._made.root]
         for source in files.sources:
             if source is not None:
-                inputs.append(self._add(source, (), replace(at, original=f"fetch {shown(source.identifier)}")))
+                inputs.append(self._add(source, (), replace(at, original=told(source))))
             else:
                 inputs.append(self._add(SourceOp(CONTEXT), (), _context_label(at)) if taken is None else taken)
-        self._layer(FileOp(tuple(files.actions)), tuple(inputs), at)
+        op = FileOp(tuple(files.actions))
+        # A name of --chown is looked up in the stage, which what is linked does not see.
+        if self._made.root and flags.on("link") and is_numeric(flags.get("chown")):
+            copied = self._add(op, (SCRATCH, *inputs[1:]), at)
+            self._layer(MergeOp(), (self._made.root, copied), replace(at, original=f"LINK {at.original}"))
+            self._made.history[-1] = replace(self._made.history[-1], created_by=at.original)
+        else:
+            self._layer(op, tuple(inputs), at)
 
     def _workdir(self, at: Instruction) -> None:
         path = self._scope.word(at.args[0], at)

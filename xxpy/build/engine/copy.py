@@ -41,6 +41,9 @@ class StageTree:
         found = os.path.relpath(real, self.root)
         return ("" if found == "." else found) if os.path.lexists(real) else None
 
+    def hides(self, path: str) -> bool:
+        return False
+
     def walk(self, start: str, skip: Callable[[str], bool]) -> Walk:
         return _walk(self.root, start, skip)
 
@@ -69,7 +72,6 @@ def copy(action: CopyAction, root: Path, origin: Origin, say: Callable[[str], No
     """Do one `CopyAction`; ``say`` is told what is left out. Raises as `files.apply` does."""
     given = owner_in(root, action.owner)
     taken = [one for source in action.sources for one in take(origin.tree, action, source)]
-    several = len(taken) > 1 or len(action.sources) > 1
     for one in taken:
         full = os.path.join(origin.tree.root, one.path)
         if action.unpack and stat.S_ISREG(one.info.st_mode) and is_archive(full):
@@ -77,15 +79,18 @@ def copy(action: CopyAction, root: Path, origin: Origin, say: Callable[[str], No
             unpack(full, root, make_folders(root, action.dest, given), given, say)
         else:
             owner = given or origin.owner
-            _Copier(action, root, owner).copy(one, _target(action, root, one, owner, several=several))
+            _Copier(action, root, owner).copy(one, _target(action, root, one, owner))
 
 
-def _target(action: CopyAction, root: Path, one: Taken, owner: Owner | None, *, several: bool) -> str:
-    """Where a source goes, as a path of this process whose folder is there."""
+def _target(action: CopyAction, root: Path, one: Taken, owner: Owner | None) -> str:
+    """Where a source goes, as a path of this process whose folder is there.
+
+    Of several files that a pattern gives to a name that is no folder the last stays, as with BuildKit.
+    """
     if one.folder:
         return make_folders(root, action.dest, owner)
     real = inside(root, action.dest)
-    if action.dest.endswith("/") or several or os.path.isdir(real):
+    if action.dest.endswith("/") or os.path.isdir(real):
         return os.path.join(make_folders(root, action.dest, owner), one.name)
     make_folders(root, os.path.dirname(real).removeprefix(os.fspath(root)), owner)
     return real

@@ -25,9 +25,9 @@ from xxpy.build.engine.files import apply
 from xxpy.build.engine.images import IMAGE, base_image, index_of, known_image, make_image, unpacked
 from xxpy.build.engine.namespace import Channel, id_maps, run_inside
 from xxpy.build.engine.rooted import remove_tree
-from xxpy.build.engine.snapshots import Chain, Draft, draft, keep, view
+from xxpy.build.engine.snapshots import Chain, Draft, draft, keep, laid_over, view
 from xxpy.build.events import Event, Exporting, Listener, StepDone, StepOutput, StepStarted
-from xxpy.build.graph import Digest, ExecOp, FileOp, SourceOp, Vertex
+from xxpy.build.graph import Digest, ExecOp, FileOp, MergeOp, SourceOp, Vertex
 from xxpy.build.keys import LOCAL
 from xxpy.build.outcome import ImageOutcome, Outcome, StepOutcome
 from xxpy.build.plan import How
@@ -224,6 +224,10 @@ class _Solver:
             record = None if self._job.no_cache else self._cache.find(key)
             if record is not None:
                 return record, True
+            if isinstance(vertex.op, MergeOp):
+                record = Record(laid_over(*(self._chain_of(vertex, index) for index in range(len(vertex.inputs)))), 0.0)
+                self._cache.put(key, record)
+                return record, False
             began = time.monotonic()
             below = self._chain_of(vertex, 0)
             with draft(self._work, below) as made:
