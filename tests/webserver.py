@@ -6,6 +6,7 @@ import contextlib
 import email.utils
 import hashlib
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,13 +14,14 @@ from urllib.parse import unquote, urlsplit
 
 
 class Web:
-    """The files below ``root``; ``log`` has the path and status of each answer."""
+    """The files below ``root``; ``log`` has the path and status of each answer, ``headers`` those asked with."""
 
     MODIFIED = 1_500_000_000
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.log: list[tuple[str, int]] = []
+        self.headers: list[dict[str, str]] = []
         self.url = ""
 
     def put(self, name: str, data: bytes) -> None:
@@ -41,6 +43,9 @@ def serving(root: Path) -> Iterator[Web]:
                 return self.answer(302, {"Location": path.removeprefix("/redirect").replace(" ", "%20")})
             if path in ("/loop", "/elsewhere"):
                 return self.answer(302, {"Location": "/loop" if path == "/loop" else "file:///etc/passwd"})
+            web.headers.append(dict(self.headers.items()))
+            if path == "/never":
+                time.sleep(2)
             if path == "/cut":
                 return self.answer(200, {"Content-Length": "100"}, b"short")
             file = root / path.lstrip("/")

@@ -102,7 +102,8 @@ def test_owners_and_modes(xx: Xx, files: Path) -> None:
         xx,
         "RUN echo me:x:1000:1001::/: >>/etc/passwd && echo us:x:50: >>/etc/group\nARG WHO=me MODE=u=rwX,go=rX\n"
         "COPY --chown=$WHO:us --chmod=$MODE src/ /out/a/\nCOPY --chown=me src/run /out/b\n"
-        "COPY --chown=7 src/run /out/c\nCOPY --chown=7:8 --chmod=4711 src/run /out/d\nCOPY --chmod=go-r,u+s,+t src/run src/a.txt /out/e/\n"
+        "COPY --chown=7 src/run /out/c\nCOPY --chown=7:8 --chmod=4711 src/run /out/d\n"
+        "COPY --chmod=go-r,u+s,+t src/run src/a.txt /out/e/\n"
         "COPY --link --chmod=g=u src/a.txt /out/f\nCOPY --link=false --chown=root:root src/run /out/g\n",
     )
     assert found["a/deep/er"] == "755 1000:50 directory" and found["a/deep/c.txt"] == "644 1000:50 regular file"

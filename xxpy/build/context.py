@@ -100,8 +100,16 @@ class Context:
     skipped_sockets: list[str] = field(default_factory=list)
 
     def select(self, source: str) -> list[str]:
-        """The paths that one source of a COPY stands for, links resolved inside the context; ``""`` is all of it."""
-        return [path for path, _ in found(self, source)]
+        """The paths that one source of a COPY stands for, links resolved inside the context; ``""`` is all of it.
+
+        Nothing for what is not there.
+        """
+        try:
+            return [path for path, _ in found(self, source)]
+        except SourceError as error:
+            if error.reason != "copy-source-missing":
+                raise
+            return []
 
     def resolve(self, path: str) -> str | None:
         """See `Tree.resolve`; hidden is what ``.dockerignore`` excludes."""
