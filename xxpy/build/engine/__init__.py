@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from xxpy.build.annotations import Annotation
 from xxpy.build.context import Context
@@ -16,6 +17,9 @@ from xxpy.build.outcome import Outcome
 from xxpy.build.plan import Plan
 from xxpy.build.verdict import Verify
 
+if TYPE_CHECKING:
+    from xxpy.build.remotes import Remote
+
 
 @dataclass(frozen=True)
 class Job:
@@ -24,7 +28,8 @@ class Job:
     ``dockerfile`` is the path as the user wrote it, for errors. ``epoch`` is SOURCE_DATE_EPOCH, seconds since 1970, or
     None for the present time. ``no_cache`` runs every step again, ``anew`` names those that do.
     ``host_ca`` and ``proxies`` (``NAME=value`` for each RUN that does not set NAME itself) enter no cache key and no
-    image; nor do ``credentials``. ``verify`` says how the images are checked.
+    image; nor do ``credentials``. ``verify`` says how the images are checked;
+    ``remotes`` what each source outside was found to be.
     """
 
     plan: Plan
@@ -39,6 +44,7 @@ class Job:
     anew: frozenset[Digest] = frozenset()
     verify: Verify = field(default_factory=Verify)
     credentials: Credentials = field(default_factory=Credentials)
+    remotes: Mapping[Digest, Remote] = field(default_factory=dict)
 
     def runs_anew(self, vertex: Digest) -> bool:
         """Whether a vertex runs whatever the cache knows."""

@@ -19,21 +19,24 @@ from xxpy.build.credentials import require_given
 from xxpy.build.disk import storing
 from xxpy.build.engine import Job, syscalls
 from xxpy.build.engine.cache import Cache, Record, Syncer
+from xxpy.build.engine.copy import Origin, copy_path, tree_origin
 from xxpy.build.engine.emulation import emulators_for, register
 from xxpy.build.engine.execute import Executor
-from xxpy.build.engine.files import Origin, apply, tree_origin
+from xxpy.build.engine.files import apply
 from xxpy.build.engine.images import IMAGE, base_image, index_of, known_image, make_image, unpacked
 from xxpy.build.engine.limits import make_room
 from xxpy.build.engine.mounts import StepMounts, Tree
 from xxpy.build.engine.namespace import Channel, id_maps, run_inside
 from xxpy.build.engine.rooted import remove_tree
-from xxpy.build.engine.snapshots import Chain, Draft, draft, keep, view
+from xxpy.build.engine.snapshots import Chain, Draft, draft, keep, laid_over, view
 from xxpy.build.engine.truth import verify
 from xxpy.build.events import Event, Exporting, Listener, Notice, StepDone, StepOutput, StepStarted
-from xxpy.build.graph import CopyAction, Digest, ExecOp, FileOp, Graph, Mount, SourceOp, Vertex
+from xxpy.build.graph import Digest, ExecOp, FileOp, Graph, MergeOp, Mount, SourceOp, Vertex
 from xxpy.build.keys import LOCAL
 from xxpy.build.outcome import ImageOutcome, Outcome, StepOutcome
 from xxpy.build.plan import How
+from xxpy.build.remotes import Remotes
+from xxpy.build.selection import clean
 from xxpy.build.store import Store
 from xxpy.build.tools import cgroup_v1, crun_refuses, find_runtime
 from xxpy.errors import HostError, SourceError, XxError
@@ -151,7 +154,7 @@ class _Solver:
         self._records = dict(records)
         self._steps = _cached(records)
         self._chains: dict[Digest, Chain] = {digest: record.chain for digest, record in records.items()}
-        self._copies: dict[tuple[Digest, tuple[str, ...]], Path] = {}
+        self._copies: dict[tuple[Digest, str], Path] = {}
         self._copying = threading.Lock()
 
     def work(self, channel: Channel) -> Outcome:
@@ -238,7 +241,7 @@ class _Solver:
         self._tell(StepDone(vertex.digest, time.monotonic(), seconds, cached=cached))
 
     def _solved(self, vertex: Vertex) -> tuple[Record, bool]:
-        if isinstance(vertex.op, SourceOp):
+        if isinstance(vertex.op, SourceOp) and vertex.digest not in self._job.remotes:
             return self._source(vertex.op), False
         key = self._job.keys.of[vertex.digest]
         with self._store.lock(key):
@@ -246,6 +249,10 @@ class _Solver:
             record = None if self._job.runs_anew(vertex.digest) else self._cache.find(key)
             if record is not None:
                 return record, True
+            if isinstance(vertex.op, MergeOp):
+                record = Record(laid_over(*(self._chain_of(vertex, index) for index in range(len(vertex.inputs)))), 0.0)
+                self._cache.put(key, record)
+                return record, False
             began = time.monotonic()
             below = self._chain_of(vertex, 0)
             with draft(self._work, below) as made:
@@ -273,9 +280,18 @@ class _Solver:
                 return self._executor.run(
                     vertex, made, self._mounts(vertex), lambda data: self._tell(StepOutput(vertex.digest, data))
                 )
+            if isinstance(vertex.op, SourceOp):
+                remote = self._job.remotes[vertex.digest]
+                Remotes(self._store, self._job.host_ca).fill(vertex.op, remote, made.merged)
+                return ""
             assert isinstance(vertex.op, FileOp)
             with contextlib.ExitStack() as stack:
-                apply(vertex.op.actions, made.merged, lambda index: self._origin(vertex, index, stack))
+                apply(
+                    vertex.op.actions,
+                    made.merged,
+                    lambda index: self._origin(vertex, index, stack),
+                    lambda text: self._tell(StepOutput(vertex.digest, f"{text}\n".encode(errors="replace"))),
+                )
         except SourceError as error:
             error.place = error.place or f"{self._job.dockerfile}:{vertex.label.line}"
             raise
@@ -285,9 +301,7 @@ class _Solver:
         digest = vertex.inputs[index].digest
         op = self._graph.vertices[digest].op if digest else None
         if isinstance(op, SourceOp) and op.identifier.startswith(LOCAL):
-            context = self._job.context
-            selected = self._job.keys.selected
-            return Origin(context.root, lambda source: list(selected.get((vertex.digest, source), ())), context.walk)
+            return Origin(self._job.context, (0, 0))
         return tree_origin(stack.enter_context(view(self._work, self._chain_of(vertex, index))))
 
     # -- mounts --------------------------------------------------------------------------------------------------
@@ -315,14 +329,13 @@ class _Solver:
         The context itself would show what is ignored, and could change under the step.
         """
         with self._copying, contextlib.ExitStack() as stack:
-            origin = self._origin(vertex, mount.input, stack)
-            paths = tuple(origin.select(mount.selector))
-            known = (vertex.inputs[mount.input].digest, paths)
+            tree = self._origin(vertex, mount.input, stack).tree
+            path = tree.resolve(clean(mount.selector)) or ""
+            known = (vertex.inputs[mount.input].digest, path)
             if known not in self._copies:
                 folder = self._work / f"context-{len(self._copies)}"
                 folder.mkdir()
-                action = CopyAction(0, (mount.selector or "/",), "/tree", "0:0")
-                apply([action], folder, lambda _: Origin(origin.root, lambda _: list(paths), origin.walk))
+                copy_path(tree, path, folder, "/tree", (0, 0))
                 self._copies[known] = folder
             return self._copies[known]
 

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from xxpy.build.engine import process, syscalls
-from xxpy.build.engine.files import apply, tree_origin
 from xxpy.build.engine.mounts import StepMounts
+from xxpy.build.engine.places import make_folders
 from xxpy.build.engine.rooted import inside, remove_tree
 from xxpy.build.engine.snapshots import Draft
 from xxpy.build.engine.spec import BindMount, Shown, User, runtime_spec
 from xxpy.build.engine.users import resolve_user
-from xxpy.build.graph import ExecOp, MkdirAction, Vertex
+from xxpy.build.graph import ExecOp, Vertex
 from xxpy.build.hostca import TARGET, HostCa
 from xxpy.build.naming import one_line
 from xxpy.build.tools import Runtime
@@ -79,7 +79,7 @@ class Executor:
         assert isinstance(op, ExecOp)
         user, home = resolve_user(made.merged, op.user)
         if not os.path.isdir(inside(made.merged, op.cwd)):
-            apply([MkdirAction(op.cwd)], made.merged, lambda _: tree_origin(made.merged))
+            make_folders(made.merged, op.cwd, None)
         name = f"xx-{secrets.token_hex(6)}"
         bundle = self.work / name
         bundle.mkdir()

@@ -12,11 +12,11 @@ from pathlib import Path
 from xxpy.build.credentials import Credentials
 from xxpy.build.engine.agent import forwarded
 from xxpy.build.engine.caches import Fill, Wanted, held
-from xxpy.build.engine.files import apply, tree_origin
+from xxpy.build.engine.copy import StageTree, copy_path
 from xxpy.build.engine.rooted import inside, remove_tree
 from xxpy.build.engine.snapshots import Chain, draft, view
 from xxpy.build.engine.spec import BindMount, Shown, TmpfsMount
-from xxpy.build.graph import CopyAction, Digest, ExecOp, Mount, MountType, Vertex, digest_of
+from xxpy.build.graph import Digest, ExecOp, Mount, MountType, Vertex, digest_of
 from xxpy.build.store import Store
 from xxpy.errors import SourceError
 
@@ -90,7 +90,7 @@ class StepMounts:
                 source = inside(root, tree.selector)
                 if not os.path.isdir(source):
                     raise _missing(mount, "is no folder there")
-                apply([CopyAction(0, (tree.selector or "/",), "/tree")], made, lambda _: tree_origin(root))
+                copy_path(StageTree(root), os.path.relpath(source, root), made, "/tree", None)
 
         return fill
 
