@@ -22,6 +22,8 @@ from xxpy.errors import UsageError
 
 _XATTR = "SCHILY.xattr."
 _SHOWN = 3
+_DEEPEST = 200
+"""Folders within each other that are merged with those of the destination: each takes two open files."""
 
 
 class FolderSink:
@@ -155,6 +157,12 @@ def _check_ways(source: Path, dest: Path) -> None:
     todo = [""]
     while todo:
         folder = todo.pop()
+        if folder.count("/") >= _DEEPEST:
+            raise UsageError(
+                f"{dest} has more than {_DEEPEST} folders within each other that the result has too",
+                remedy="name another dest=, or remove the older result",
+                reason="output-in-the-way",
+            )
         for each in os.scandir(source / folder):
             name = f"{folder}/{each.name}" if folder else each.name
             there = dest / name
