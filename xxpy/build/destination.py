@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import signal
 import stat
 import sys
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from xxpy.build.disk import storing, sync_directory
+from xxpy.build.engine.namespace import undisturbed
 from xxpy.build.engine.rooted import remove_tree
 
 ELSEWHERE = "name another dest="
@@ -109,13 +109,3 @@ def _exchange(temporary: Path, path: Path) -> None:
     os.rename(path, old)
     os.rename(temporary, path)
     remove_tree(old)
-
-
-@contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
-    """Signals that end a build wait while the block runs: renames and removals, which are short."""
-    old = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, old)

@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from xxpy.build.destination import ELSEWHERE, undisturbed
+from xxpy.build.destination import ELSEWHERE
 from xxpy.build.disk import storing, sync_directory
+from xxpy.build.engine.namespace import undisturbed
 from xxpy.build.engine.rooted import remove_tree
 from xxpy.errors import UsageError
 

@@ -90,7 +90,8 @@ def print_error(error: XxError) -> None:
     lines = []
     if isinstance(error, StepError) and error.output:
         lines += ["------", *(f" | {harmless(line)}" for line in error.output), "------"]
-    first, *rest = error.lines()
+    # A message may name a file that a stage has made.
+    first, *rest = (harmless(line) for line in error.lines())
     lines += [f"ERROR: {first}", *(f"       {line}" for line in rest)]
     with optional_output():
         sys.stderr.write("".join(f"{line}\n" for line in lines))
