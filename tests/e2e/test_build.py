@@ -163,8 +163,10 @@ def test_output_as_folder_metadata_and_iidfile(xx: Xx) -> None:
     )
     assert done.code == 0, done
     assert json.loads((xx.folder / "layout/oci-layout").read_text()) == {"imageLayoutVersion": "1.0.0"}
-    digest = (xx.folder / "i").read_text()
-    assert json.loads((xx.folder / "m.json").read_text())["containerimage.digest"] == digest == index_of(done)
+    metadata = json.loads((xx.folder / "m.json").read_text())
+    assert metadata["containerimage.digest"] == metadata["containerimage.descriptor"]["digest"] == index_of(done)
+    image = blob(xx, blob(xx, index_of(done))["manifests"][0]["digest"])["config"]["digest"]
+    assert metadata["containerimage.config.digest"] == image == (xx.folder / "i").read_text()
 
 
 def test_quiet_prints_the_digest_alone(xx: Xx) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from xxpy.build.destination import output_file, output_folder, undisturbed
+from xxpy.build.destination import output_file, output_folder
+from xxpy.build.engine.namespace import undisturbed
 from xxpy.errors import StoreError
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from xxpy.cli.shared import print_error
 from xxpy.cli.xx import main
+from xxpy.errors import XxError
 
 
 @pytest.mark.parametrize(
@@ -37,3 +39,13 @@ def test_taken(flags: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_progress_from_the_environment(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["build", str(tmp_path)], env={"BUILDKIT_PROGRESS": "nope"})
     assert done.exit_code == 2 and "BUILDKIT_PROGRESS" in done.output
+
+
+def test_the_xx_image_is_written_as_an_image(tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["image", "xx", "--store", str(tmp_path / "s"), "-o", str(tmp_path / "out")])
+    assert done.exit_code == 2 and "type=docker" in done.output and not (tmp_path / "out").exists()
+
+
+def test_what_a_stage_has_named_is_printed_without_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    print_error(XxError("a\x1b[2Jb is there", remedy="move a\rb"))
+    assert not set(capsys.readouterr().err) & set("\x1b\r")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from xxpy.build.engine.rooted import remove_tree
 from xxpy.build.treefolder import FolderSink, merged_folder
 from xxpy.errors import UsageError
 
@@ -130,3 +131,12 @@ def test_a_stopped_one_leaves_nothing(tmp_path: Path) -> None:
             fill(temporary, folder("d", 0o500), entry("d/f"))
             raise KeyboardInterrupt
     assert os.listdir(tmp_path) == ["there"] and os.listdir(tmp_path / "there") == []
+
+
+def test_merging_has_a_bottom(tmp_path: Path) -> None:
+    names = ["/".join(["d"] * depth) for depth in range(1, 1500)]
+    merge(tmp_path / "out", *map(folder, names))
+    with pytest.raises(UsageError) as caught:
+        merge(tmp_path / "out", *map(folder, names))
+    assert caught.value.reason == "output-in-the-way" and os.listdir(tmp_path / "out") == ["d"]
+    remove_tree(tmp_path / "out")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import signal
 import stat
 import sys
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from xxpy.build.disk import storing, sync_directory
+from xxpy.build.engine.namespace import undisturbed
 from xxpy.build.engine.rooted import remove_tree
 
 ELSEWHERE = "name another dest="
@@ -109,19 +109,3 @@ def _exchange(temporary: Path, path: Path) -> None:
     os.rename(path, old)
     os.rename(temporary, path)
     remove_tree(old)
-
-
-@contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
-    """Signals that end a build wait while the block runs: renames and removals, which are short."""
-    # Blocking them would not do: the kernel gives a signal to any thread that takes it, and progress has one.
-    came: list[int] = []
-    ending = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    old = {number: signal.signal(number, lambda number, _frame: came.append(number)) for number in ending}
-    try:
-        yield
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
-        for one in dict.fromkeys(came):
-            signal.raise_signal(one)

@@ -15,13 +15,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from xxpy.build.destination import ELSEWHERE, undisturbed
+from xxpy.build.destination import ELSEWHERE
 from xxpy.build.disk import storing, sync_directory
+from xxpy.build.engine.namespace import undisturbed
 from xxpy.build.engine.rooted import remove_tree
 from xxpy.errors import UsageError
 
 _XATTR = "SCHILY.xattr."
 _SHOWN = 3
+_DEEPEST = 200
+"""Folders within each other that are merged with those of the destination: each takes two open files."""
 
 
 class FolderSink:
@@ -155,6 +158,12 @@ def _check_ways(source: Path, dest: Path) -> None:
     todo = [""]
     while todo:
         folder = todo.pop()
+        if folder.count("/") >= _DEEPEST:
+            raise UsageError(
+                f"{dest} has more than {_DEEPEST} folders within each other that the result has too",
+                remedy="name another dest=, or remove the older result",
+                reason="output-in-the-way",
+            )
         for each in os.scandir(source / folder):
             name = f"{folder}/{each.name}" if folder else each.name
             there = dest / name

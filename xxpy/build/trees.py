@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import os
 import tarfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import IO, Protocol
@@ -61,7 +60,7 @@ def export_trees(
 
 
 def _fill(store: Store, trees: Sequence[Tree], output: Output, epoch: int | None, sink: Sink) -> None:
-    placed = _Placed(trees, output.splits(len(trees)), epoch, sink)
+    placed = _Placed(trees, output.splits(len(trees)), sink)
     read_roots(store, [tree.chain for tree in trees], epoch, placed.take)
     sink.end()
 
@@ -101,10 +100,9 @@ def folder_name(platform: Platform) -> str:
 class _Placed:
     """Gives the files of each root their place in the output."""
 
-    def __init__(self, trees: Sequence[Tree], split: bool, epoch: int | None, sink: Sink) -> None:
+    def __init__(self, trees: Sequence[Tree], split: bool, sink: Sink) -> None:
         self._trees = trees
         self._split = split
-        self._time = int(time.time()) if epoch is None else epoch
         self._sink = sink
         self._prefix = ""
         self._number = 0
@@ -129,7 +127,7 @@ class _Placed:
         self._number = number
         if self._split:
             folder = tarfile.TarInfo(folder_name(self._trees[number].platform))
-            folder.type, folder.mode, folder.mtime = tarfile.DIRTYPE, 0o755, self._time
+            folder.type, folder.mode = tarfile.DIRTYPE, 0o755
             self._sink.entry(folder)
             self._prefix = f"{folder.name}/"
 

@@ -92,7 +92,8 @@ def print_error(error: XxError) -> None:
         lines += ["------", *(f" | {harmless(line)}" for line in error.output), "------"]
     if isinstance(error, VerifyError):
         lines += [harmless(line) for line in error.problems]
-    first, *rest = [harmless(line) for line in error.lines()] if isinstance(error, VerifyError) else error.lines()
+    # A message may name a file that a stage has made.
+    first, *rest = (harmless(line) for line in error.lines())
     lines += [f"ERROR: {first}", *(f"       {line}" for line in rest)]
     with optional_output():
         sys.stderr.write("".join(f"{line}\n" for line in lines))

@@ -30,6 +30,7 @@ from xxpy.errors import HostError, Interrupted, XxError
 
 _FULL = 4294967295
 _FIRST = 65536
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,11 @@ def run_inside(work: Callable[[Channel], Any], on_value: Callable[[Any], None], 
     values_r, values_w = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
-    monitor = os.fork()
+    with undisturbed():
+        # An exception of a signal's handler would be lost in what Python runs around a fork by itself (`logging` does).
+        monitor = os.fork()
+        if monitor == 0:
+            _quiet_signals()
     if monitor == 0:
         for descriptor in (ready_r, mapped_w, values_r):
             os.close(descriptor)
@@ -185,12 +190,22 @@ def interruptible() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    old = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    old = {number: signal.signal(number, stop) for number in _ENDING}
     try:
         yield
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Signals that end a build wait while the block runs, which must be short."""
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, old)
 
 
 def _refused(code: str) -> HostError:
@@ -214,7 +229,6 @@ def _write_maps(pid: int, maps: IdMaps) -> None:
 def _monitor(work: Callable[[Channel], Any], ready: int, mapped: int, values: int) -> None:
     """The first process inside; never returns."""
     try:
-        _quiet_signals()
         syscalls.die_with_parent(signal.SIGKILL)
         try:
             syscalls.unshare(syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID)
@@ -241,7 +255,7 @@ def _monitor(work: Callable[[Channel], Any], ready: int, mapped: int, values: in
 
 def _quiet_signals() -> None:
     # The terminal sends ctrl-C to the whole group; the caller alone decides what happens then.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _ENDING:
         signal.signal(number, signal.SIG_IGN)
 
 

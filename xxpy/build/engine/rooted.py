@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
+import secrets
 import stat
 from pathlib import Path
 
@@ -56,13 +56,32 @@ def read_inside(root: Path, path: str, limit: int = 1 << 20) -> str:
         os.close(fd)
 
 
+_LONG = 1000
+"""Bytes of a path from which on a folder is moved up before it is read: a path of more than 4096 is none (path(7))."""
+
+
 def remove_tree(folder: Path) -> None:
-    """Delete a tree, also one with folders that forbid it."""
-
-    def again(function: object, path: str, error: object) -> None:
+    """Delete a tree, also one with folders that forbid it, however deep it is. What cannot be deleted stays."""
+    top = os.fspath(folder)
+    folders = [] if os.path.islink(top) else [top]
+    for path in folders:
         with contextlib.suppress(OSError):
-            os.chmod(os.path.dirname(path), 0o700)
             os.chmod(path, 0o700)
-            os.rmdir(path) if os.path.isdir(path) else os.unlink(path)
-
-    shutil.rmtree(folder, onerror=again)
+        try:
+            entries = list(os.scandir(path))
+        except OSError:
+            continue
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                if not entry.is_dir(follow_symlinks=False):
+                    os.unlink(entry.path)
+                elif len(entry.path) < _LONG:
+                    folders.append(entry.path)
+                else:
+                    moved = f"{top}/.{len(folders)}-{secrets.token_hex(4)}"
+                    os.chmod(entry.path, 0o700)
+                    os.rename(entry.path, moved)
+                    folders.append(moved)
+    for path in reversed(folders):
+        with contextlib.suppress(OSError):
+            os.rmdir(path)
