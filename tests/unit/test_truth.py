@@ -112,6 +112,15 @@ def test_a_library_somewhere_else(tmp_path: Path) -> None:
     assert "is at /opt/jvm/server/libjvm.so, where its dynamic linker does not look" in looker.found()[0][2]
 
 
+def test_what_a_bundle_with_its_own_linker_gets_is_one_line(tmp_path: Path) -> None:
+    """It is started by its linker's path; its libraries are where that finds them."""
+    found = reasons(tmp_path, {
+        "/x/ld.so": elf(), "/x/libc.so.6": elf(X86, "ld-linux-x86-64.so.2", loader=LOADER),
+        "/x/program": elf(X86, "libc.so.6", "ld-linux-x86-64.so.2", loader=LOADER),
+    })  # fmt: skip
+    assert found == {"/x/program": ["no-loader"]}
+
+
 def test_packages_for_several_platforms(tmp_path: Path) -> None:
     found = reasons(tmp_path, {
         "/a/prebuilds/linux-x64/node.glibc.node": elf(), "/a/prebuilds/linux-arm64/node.armv8.node": elf(ARM64),

@@ -25,6 +25,7 @@ from xxpy.platforms import Platform
 from xxpy.verify.binary import is_archive
 from xxpy.verify.check import Wanted, arch_of, check_source
 from xxpy.verify.elf import ET_CORE, ET_EXEC, ET_REL, ElfHeader, parse_elf
+from xxpy.verify.loaders import known_loaders
 from xxpy.verify.root import Lack, Root
 from xxpy.verify.source import Source, open_regular
 
@@ -255,25 +256,28 @@ class Looker:
         except XxError as error:
             self._found.append((snapshot, path, error.message, error.reason))
             return
+        if not is_program(header, path):
+            # A library is loaded by a linker that is there then.
+            linkers = {os.path.basename(each) for each in known_loaders(self._platform)}
+            lacks = [each for each in lacks if "loader" not in each.reason and each.name not in linkers]
         for lack in lacks[: _MOST_PROBLEMS - len(self._lacks)]:
             self._lacks.append((snapshot, path, header, lack))
 
     def found(self) -> list[Found]:
-        """All that is wrong, the files of the lowest snapshot first."""
+        """All that is wrong, other architectures first, by path."""
         absent = {lack.name for _, _, _, lack in self._lacks if lack.reason == "no-library"}
         places = self._places(absent) if absent else {}
+        unstarted = {path for _, path, _, lack in self._lacks if lack.reason == "no-loader"}
         for snapshot, path, header, lack in self._lacks:
-            words = f"cannot start: {self._root.words(lack, path)}"
+            program = is_program(header, path)
+            words = f"cannot {'start' if program else 'be loaded'}: {self._root.words(lack, path)}"
             if lack.reason == "no-library":
                 there = [each for each in places.get(lack.name, ()) if self._same(each, header)]
-                program = bool(header.interpreter) and lack.asker == path
-                if there and not program:
+                if there and (not program or lack.asker != path or path in unstarted):
                     # Whatever loads this library may have loaded that one before, by a path of its own.
                     continue
                 if there:
                     words = f"cannot start: {lack.name} is at {there[0]}, where its dynamic linker does not look"
-            if not header.interpreter:
-                words = words.replace("cannot start", "cannot be loaded", 1)
             self._found.append((snapshot, path, f"{words} ({self._platform})", lack.reason))
         return sorted(self._found[:_MOST_PROBLEMS], key=lambda each: (each[3] != WRONG_MACHINE, each[1]))
 
@@ -292,6 +296,11 @@ class Looker:
             for name in names.intersection(files):
                 found.setdefault(name, []).append(f"{folder.removeprefix(self._root.folder)}/{name}")
         return found
+
+
+def is_program(header: ElfHeader, path: str) -> bool:
+    """Whether it names a dynamic linker to start by and is no library that does, as glibc's libc.so.6."""
+    return bool(header.interpreter) and ".so" not in os.path.basename(path)
 
 
 def _only_data(source: Source, header: ElfHeader) -> bool:
