@@ -112,6 +112,8 @@ def write_image(
     history: Sequence[Mapping[str, Any]],
     created: str,
     annotations: Sequence[tuple[str, str]] = (),
+    *,
+    author: str = "",
 ) -> Descriptor:
     """Write config and manifest of one platform; ``created`` is RFC 3339, ``config`` the config's own ``config``."""
     body: dict[str, Any] = {
@@ -124,6 +126,8 @@ def write_image(
     }
     if platform.variant:
         body["variant"] = platform.variant
+    if author:
+        body["author"] = author
     described = store.put_json(body, CONFIG_TYPE)
     manifest: dict[str, Any] = {
         "schemaVersion": 2,
