@@ -31,8 +31,10 @@ _PROXY = tuple(
 )
 
 
-def output_of(argv: Sequence[str], *, package: str = "", env: Mapping[str, str] | None = None) -> str:
-    """Run ``argv`` to its end and return its stdout.
+def output_of(
+    argv: Sequence[str], *, package: str = "", env: Mapping[str, str] | None = None, timeout: float | None = None
+) -> str:
+    """Run ``argv`` to its end, at most ``timeout`` seconds, and return its stdout.
 
     Raises HostError: ``program-missing`` (naming ``package`` as the remedy) or ``program-failed`` with its last words.
     """
@@ -44,9 +46,16 @@ def output_of(argv: Sequence[str], *, package: str = "", env: Mapping[str, str] 
             capture_output=True,
             env=dict(env) if env is not None else minimal_environment(),
             check=False,
+            timeout=timeout,
         )
     except OSError as error:
         raise _unstartable(argv[0], package, error) from None
+    except subprocess.TimeoutExpired:
+        raise HostError(
+            f"{argv[0]} takes longer than {timeout:.0f} seconds",
+            remedy=f"to see it alone: {shlex.join(argv)}",
+            reason="program-failed",
+        ) from None
     if done.returncode != 0:
         words = (done.stderr or done.stdout).decode(errors="replace").strip()[-_TAIL:]
         raise HostError(
