@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 BOTH = "linux/amd64,linux/arm64"
@@ -59,7 +63,7 @@ def store_from(kept: Path, store: Path) -> Path:
         except OSError:
             shutil.copy2(source, target)
 
-    made_anew = shutil.ignore_patterns("records", "snapshots", "locks", "tmp", "index.json")
+    made_anew = shutil.ignore_patterns("records", "snapshots", "caches", "locks", "tmp", "index.json")
     shutil.copytree(kept, store, copy_function=linked, ignore=made_anew)
     if (kept / "index.json").exists():
         shutil.copy2(kept / "index.json", store / "index.json")
@@ -97,21 +101,25 @@ class Xx:
         return {**kept, "PYTHONPATH": str(ROOT), "XX_STORE": str(self.store), **(env or {})}
 
     def run(
-        self, *args: str, env: Mapping[str, str] | None = None, before: Sequence[str] = (), timeout: int = 600
+        self,
+        *args: str,
+        env: Mapping[str, str] | None = None,
+        before: Sequence[str] = (),
+        timeout: int = 600,
+        stdin: bytes = b"",
     ) -> Done:
         done = subprocess.run(
             [*before, *self.argv(*args)],
             cwd=self.folder,
             env=self.environment(env),
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             capture_output=True,
-            text=True,
-            errors="replace",
             check=False,
             timeout=timeout,
         )
-        assert "Traceback" not in done.stderr, done.stderr
-        return Done(done.returncode, done.stdout, done.stderr)
+        out, err = (text.decode(errors="replace") for text in (done.stdout, done.stderr))
+        assert "Traceback" not in err, err
+        return Done(done.returncode, out, err)
 
     def start(self, *args: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -133,3 +141,38 @@ class Xx:
         """Write ``text`` as the Dockerfile and build it."""
         self.dockerfile(text)
         return self.run("build", "--progress", "plain", *args, ".", env=env)
+
+
+def index_of(done: Done) -> str:
+    """The digest that the build ends with."""
+    return re.findall(r"sha256:[0-9a-f]{64}", done.err)[-1]
+
+
+def blob(xx: Xx, digest: str) -> Any:
+    return json.loads((xx.store / "blobs/sha256" / digest.removeprefix("sha256:")).read_text())
+
+
+def config_of(xx: Xx, done: Done) -> Any:
+    manifest = blob(xx, blob(xx, index_of(done))["manifests"][0]["digest"])
+    return blob(xx, manifest["config"]["digest"])
+
+
+def last_layer(xx: Xx, done: Done) -> dict[str, tarfile.TarInfo]:
+    manifest = blob(xx, blob(xx, index_of(done))["manifests"][0]["digest"])
+    path = xx.store / "blobs/sha256" / manifest["layers"][-1]["digest"].removeprefix("sha256:")
+    with tarfile.open(path) as tar:
+        return {entry.name: entry for entry in tar}
+
+
+def output_of(done: Done) -> str:
+    """What the steps printed, without progress' own lines."""
+    return "\n".join(re.findall(r"^#\d+ \d+\.\d+ (.*)$", done.err, re.MULTILINE))
+
+
+def error_of(done: Done) -> str:
+    """The error's two lines, which are the last that is printed."""
+    lines = done.err.splitlines()
+    starts = [index for index, line in enumerate(lines) if line.startswith("ERROR: ")]
+    assert len(starts) == 1, done
+    assert len(lines) - starts[0] <= 2, done
+    return "\n".join(lines[starts[0] :])

@@ -7,37 +7,9 @@ import os
 import re
 import shutil
 import subprocess
-import tarfile
 from pathlib import Path
-from typing import Any
 
-from support import BOTH, Done, Xx
-
-
-def index_of(done: Done) -> str:
-    """The digest that the build ends with."""
-    return re.findall(r"sha256:[0-9a-f]{64}", done.err)[-1]
-
-
-def blob(xx: Xx, digest: str) -> Any:
-    return json.loads((xx.store / "blobs/sha256" / digest.removeprefix("sha256:")).read_text())
-
-
-def config_of(xx: Xx, done: Done) -> Any:
-    manifest = blob(xx, blob(xx, index_of(done))["manifests"][0]["digest"])
-    return blob(xx, manifest["config"]["digest"])
-
-
-def last_layer(xx: Xx, done: Done) -> dict[str, tarfile.TarInfo]:
-    manifest = blob(xx, blob(xx, index_of(done))["manifests"][0]["digest"])
-    path = xx.store / "blobs/sha256" / manifest["layers"][-1]["digest"].removeprefix("sha256:")
-    with tarfile.open(path) as tar:
-        return {entry.name: entry for entry in tar}
-
-
-def output_of(done: Done) -> str:
-    """What the steps printed, without progress' own lines."""
-    return "\n".join(re.findall(r"^#\d+ \d+\.\d+ (.*)$", done.err, re.MULTILINE))
+from support import BOTH, Xx, blob, config_of, index_of, last_layer, output_of
 
 
 def test_both_platforms_the_build_stage_native_the_last_under_qemu(xx: Xx) -> None:

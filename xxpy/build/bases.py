@@ -7,7 +7,7 @@ from typing import Any
 
 from xxpy.build.dockerfile.bases import BaseImage
 from xxpy.build.graph import Healthcheck, ImageConfig
-from xxpy.build.image import read_image
+from xxpy.build.image import Image, read_image
 from xxpy.build.names import normalize_name
 from xxpy.build.store import Store
 from xxpy.platforms import Platform
@@ -24,11 +24,15 @@ class StoreImages:
         """See `Images.base`."""
         full = normalize_name(name)
         if (full, platform) not in self._known:
-            image = read_image(self._store, full, platform)
-            given = image.config.get("config")
-            config = image_config(given if isinstance(given, dict) else {}, image.config.get("author"))
-            self._known[(full, platform)] = BaseImage(full, image.manifest.digest, config)
+            self._known[(full, platform)] = base_of(full, read_image(self._store, full, platform))
         return self._known[(full, platform)]
+
+
+def base_of(name: str, image: Image) -> BaseImage:
+    """What the front wants to know of an image of the store."""
+    given = image.config.get("config")
+    config = image_config(given if isinstance(given, dict) else {}, image.config.get("author"))
+    return BaseImage(name, image.manifest.digest, config)
 
 
 def image_config(given: Mapping[str, Any], author: object = "") -> ImageConfig:

@@ -41,20 +41,27 @@ def compute_keys(graph: Graph, context: Context, path: str) -> Keys:
         if isinstance(vertex.op, FileOp):
             for action in vertex.op.actions:
                 if isinstance(action, CopyAction) and _is_local(graph, vertex, action):
-                    chosen = _selected(context, vertex, action, path)
+                    chosen = _selected(_folder(graph, context, vertex, action), vertex, action, path)
                     for source, paths in chosen.items():
                         selected[(vertex.digest, source)] = paths
-                    contents.append({name: context.digest(name) for paths in chosen.values() for name in paths})
+                    folder = _folder(graph, context, vertex, action)
+                    contents.append({name: folder.digest(name) for paths in chosen.values() for name in paths})
         keys[vertex.digest] = digest_of(
             [VERSION, type(vertex.op).__name__, plain(vertex.op), inputs, str(vertex.platform or ""), contents]
         )
-    context.hashes.save()
+    context.save()
     return Keys(keys, selected)
 
 
 def _is_local(graph: Graph, vertex: Vertex, action: CopyAction) -> bool:
     op = graph.vertices[vertex.inputs[action.source].digest].op if vertex.inputs[action.source].digest else None
     return isinstance(op, SourceOp) and op.identifier.startswith(LOCAL)
+
+
+def _folder(graph: Graph, context: Context, vertex: Vertex, action: CopyAction) -> Context:
+    op = graph.vertices[vertex.inputs[action.source].digest].op
+    assert isinstance(op, SourceOp)
+    return context.at(op.identifier)
 
 
 def _selected(context: Context, vertex: Vertex, action: CopyAction, path: str) -> dict[str, tuple[str, ...]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from xxpy.build.annotations import INDEX_DESCRIPTOR, Annotation, chosen
-from xxpy.build.context import open_context
+from xxpy.build.contexts import Contexts, open_all
 from xxpy.build.descriptor import Descriptor
 from xxpy.build.dockerfile.bases import Images
 from xxpy.build.dockerfile.front import Request, make_graph
@@ -35,8 +35,9 @@ _MOST_TEXT = 4 << 20
 class Order:
     """What is to be built, of what, and where it goes.
 
-    ``file`` is the Dockerfile's path, ``name`` what errors call it if not so. ``tags`` are full names. ``target`` is a
-    stage, empty for the last. ``epoch`` is SOURCE_DATE_EPOCH in seconds since 1970, None for the present time.
+    ``file`` is the Dockerfile's path, ``name`` what errors call it if not so. ``contexts`` are those besides
+    ``context``. ``tags`` are full names. ``target`` is a stage, empty for the last. ``epoch`` is SOURCE_DATE_EPOCH in
+    seconds since 1970, None for the present time.
     """
 
     context: Path
@@ -52,6 +53,7 @@ class Order:
     epoch: int | None = None
     host_ca: HostCa = field(default_factory=HostCa)
     name: str = ""
+    contexts: Contexts = field(default_factory=Contexts)
 
     @property
     def place(self) -> str:
@@ -63,13 +65,15 @@ def plan_order(order: Order, images: Images) -> Plan:
     """Read the Dockerfile and decide where each step runs. Raises XxError."""
     host = Platform.host()
     file = parse(read_dockerfile(order.file), order.place)
-    request = Request(order.platforms, host, order.build_args, order.target, order.labels)
+    request = Request(
+        order.platforms, host, order.build_args, order.target, order.labels, contexts=order.contexts.sources
+    )
     return make_plan(make_graph(file, request, images), host)
 
 
 def solve_order(order: Order, plan: Plan, store: Store, listener: Listener) -> Outcome:
     """Run what must be run of ``plan``, give the image its names and write it out. Raises XxError."""
-    context = open_context(order.context, order.file, store.files)
+    context = open_all(order.context, order.file, order.contexts, store.files)
     keys = compute_keys(plan.graph, context, order.place)
     proxies = tuple(f"{name}={value}" for name, value in order.build_args.items() if name in PROXIES)
     job = Job(plan, keys, context, order.place, order.epoch, order.no_cache, order.host_ca, proxies, order.annotations)

@@ -16,6 +16,7 @@ from xxpy.build.engine import process
 from xxpy.build.export import check_dest, parse_output
 from xxpy.build.hostca import parse_host_ca
 from xxpy.build.names import normalize_name, short_name
+from xxpy.build.ocilayout import LayoutImages
 from xxpy.build.outcome import Outcome
 from xxpy.build.plan import Plan
 from xxpy.build.progress import MODES
@@ -23,6 +24,7 @@ from xxpy.build.report import plan_as_json, print_plan, print_report, report_as_
 from xxpy.build.session import Order, plan_order, solve_order
 from xxpy.build.store import Store
 from xxpy.build.xximage import ImagesWithXx
+from xxpy.cli.contexts import context_options, opened_contexts
 from xxpy.cli.shared import XxImageShown, default_store, late_listener, optional_output, told
 from xxpy.errors import UsageError
 from xxpy.platforms import Platform, parse_list
@@ -41,8 +43,9 @@ class Options:
 
 
 @click.command("build", short_help="Build an image from a Dockerfile.")
-@click.argument("context", type=click.Path(path_type=Path), default=".")
-@click.option("-f", "--file", type=click.Path(path_type=Path), help="The Dockerfile.  [default: CONTEXT/Dockerfile]")
+@click.argument("context", default=".")
+@click.option("-f", "--file", metavar="FILE", help="The Dockerfile, - for stdin.  [default: CONTEXT/Dockerfile]")
+@context_options
 @click.option("--platform", "platforms", metavar="OS/ARCH[,…]", multiple=True, help="Target platforms.")
 @click.option("-t", "--tag", "tags", metavar="NAME", multiple=True, help="The image's name; FROM finds it under it.")
 @click.option("-o", "--output", "outputs", metavar="type=oci,dest=FILE", multiple=True, help="Where to write it.")
@@ -62,8 +65,8 @@ class Options:
 )
 @click.option("--debug", is_flag=True, help="Echo the programs that are started.")
 def build_command(
-    context: Path,
-    file: Path | None,
+    context: str,
+    file: str | None,
     platforms: tuple[str, ...],
     tags: tuple[str, ...],
     outputs: tuple[str, ...],
@@ -83,6 +86,8 @@ def build_command(
 ) -> None:
     """Build an image for one or more platforms from the Dockerfile in CONTEXT.
 
+    CONTEXT is a folder, a git repository's URL, or - for a tar or a Dockerfile on stdin.
+
     Stages on BUILDPLATFORM run natively, others under QEMU where this machine needs it. Exit codes: 0 built, 2 a wrong
     command line, 3 the Dockerfile, 4 this machine lacks something, 5 an input is missing, 6 a RUN failed, 7 the store
     or the output cannot be written, 130 interrupted.
@@ -90,8 +95,9 @@ def build_command(
     process.debug = debug
     with told():
         order = Order(
-            context=context,
-            file=file or context / "Dockerfile",
+            # As they are given, until `opened_contexts`.
+            context=Path(context),
+            file=Path(file or ""),
             platforms=tuple(parse_list(",".join(platforms))) if platforms else (Platform.host(),),
             tags=tuple(normalize_name(tag) for tag in tags),
             outputs=tuple(parse_output(text) for text in outputs),
@@ -138,15 +144,15 @@ def _labels(given: Sequence[str]) -> Iterator[tuple[str, str]]:
 def build(options: Options) -> None:
     """Build what ``options`` say. Raises XxError."""
     store = Store.open(options.store)
-    order = options.order
     shown = XxImageShown(options.progress)
-    images = ImagesWithXx(store, shown, order.host_ca, dry=bool(options.shown))
-    plan = plan_order(order, images)
-    if options.shown:
-        _print_plan(plan, options.shown)
-        return
-    with late_listener(options.progress, plan) as listener:
-        outcome = solve_order(order, plan, store, listener)
+    with opened_contexts(options.order, store) as order:
+        images = LayoutImages(store, ImagesWithXx(store, shown, order.host_ca, dry=bool(options.shown)))
+        plan = plan_order(order, images)
+        if options.shown:
+            _print_plan(plan, options.shown)
+            return
+        with late_listener(options.progress, plan) as listener:
+            outcome = solve_order(order, plan, store, listener)
     _finish(options, plan, outcome)
 
 

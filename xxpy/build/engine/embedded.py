@@ -259,7 +259,7 @@ class _Solver:
         digest = vertex.inputs[index].digest
         op = self._graph.vertices[digest].op if digest else None
         if isinstance(op, SourceOp) and op.identifier.startswith(LOCAL):
-            context = self._job.context
+            context = self._job.context.at(op.identifier)
             selected = self._job.keys.selected
             return Origin(context.root, lambda source: list(selected.get((vertex.digest, source), ())), context.walk)
         return tree_origin(stack.enter_context(view(self._work, self._chain_of(vertex, index))))
