@@ -273,6 +273,13 @@ def open_context(folder: Path, dockerfile: Path | None, cache_folder: Path, *, c
             place=str(folder),
         )
     root = folder.resolve()
+    name = hashlib.sha256(os.fsencode(root)).hexdigest()[:24]
+    ignore = read_ignore(root, dockerfile, closed=closed)
+    return Context(root, ignore, HashCache(cache_folder / f"context-{name}.json"))
+
+
+def read_ignore(root: Path, dockerfile: Path | None, *, closed: bool = False) -> Ignore:
+    """What the context at ``root`` leaves out. Raises SourceError (``context-unreadable``, ``bad-pattern``)."""
     candidates = [dockerfile.with_name(dockerfile.name + ".dockerignore")] if dockerfile is not None else []
     candidates.append(root / ".dockerignore")
     file = next((each for each in candidates if each.is_file() and not (closed and each.is_symlink())), None)
@@ -280,5 +287,4 @@ def open_context(folder: Path, dockerfile: Path | None, cache_folder: Path, *, c
     if file is not None:
         with _readable(str(file)):
             text = file.read_text(errors="replace")
-    name = hashlib.sha256(os.fsencode(root)).hexdigest()[:24]
-    return Context(root, Ignore.parse(text), HashCache(cache_folder / f"context-{name}.json"))
+    return Ignore.parse(text)

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from xxpy.build.annotations import parse_annotation
+from xxpy.build.checking import SeenImages, check_order
 from xxpy.build.engine import process
 from xxpy.build.export import check_dest, parse_output
 from xxpy.build.hostca import parse_host_ca
@@ -24,9 +25,10 @@ from xxpy.build.report import plan_as_json, print_plan, print_report, report_as_
 from xxpy.build.session import Order, plan_order, solve_order
 from xxpy.build.store import Store
 from xxpy.build.xximage import ImagesWithXx
+from xxpy.cli.check import check_options, one_line, show_checks, wanted_check
 from xxpy.cli.contexts import context_options, opened_contexts
 from xxpy.cli.shared import XxImageShown, default_store, late_listener, optional_output, told
-from xxpy.errors import UsageError
+from xxpy.errors import UsageError, XxError
 from xxpy.platforms import Platform, parse_list
 
 
@@ -46,6 +48,7 @@ class Options:
 @click.argument("context", default=".")
 @click.option("-f", "--file", metavar="FILE", help="The Dockerfile, - for stdin.  [default: CONTEXT/Dockerfile]")
 @context_options
+@check_options
 @click.option("--platform", "platforms", metavar="OS/ARCH[,…]", multiple=True, help="Target platforms.")
 @click.option("-t", "--tag", "tags", metavar="NAME", multiple=True, help="The image's name; FROM finds it under it.")
 @click.option("-o", "--output", "outputs", metavar="type=oci,dest=FILE", multiple=True, help="Where to write it.")
@@ -145,15 +148,45 @@ def build(options: Options) -> None:
     """Build what ``options`` say. Raises XxError."""
     store = Store.open(options.store)
     shown = XxImageShown(options.progress)
+    check = wanted_check()
     with opened_contexts(options.order, store) as order:
-        images = LayoutImages(store, ImagesWithXx(store, shown, order.host_ca, dry=bool(options.shown)))
+        dry = bool(options.shown or check)
+        images = SeenImages(LayoutImages(store, ImagesWithXx(store, shown, order.host_ca, dry=dry)))
+        if check:
+            _check(order, images, check)
+            return
         plan = plan_order(order, images)
         if options.shown:
             _print_plan(plan, options.shown)
             return
+        checked = check_order(order, images)
+        if error := checked.error():
+            raise error
         with late_listener(options.progress, plan) as listener:
             outcome = solve_order(order, plan, store, listener)
     _finish(options, plan, outcome)
+    if options.progress not in ("quiet", "rawjson") and checked.findings:
+        with optional_output():
+            sys.stderr.write(f"{one_line(checked)}\n")
+
+
+def _check(order: Order, images: SeenImages, form: str) -> None:
+    """Show what checks find; 1 is the exit code if that is anything. Raises XxError where the build would."""
+    failed: XxError | None = None
+    try:
+        plan_order(order, images)
+    except XxError as error:
+        failed = error
+    try:
+        checked = check_order(order, images)
+    except XxError as error:
+        raise failed or error from None
+    if checked.findings or failed is None:
+        show_checks(checked, form)
+    if failed is not None:
+        raise failed
+    if checked.findings:
+        raise SystemExit(1)
 
 
 def source_date_epoch() -> int | None:
