@@ -101,21 +101,25 @@ class Xx:
         return {**kept, "PYTHONPATH": str(ROOT), "XX_STORE": str(self.store), **(env or {})}
 
     def run(
-        self, *args: str, env: Mapping[str, str] | None = None, before: Sequence[str] = (), timeout: int = 600
+        self,
+        *args: str,
+        env: Mapping[str, str] | None = None,
+        before: Sequence[str] = (),
+        timeout: int = 600,
+        stdin: bytes = b"",
     ) -> Done:
         done = subprocess.run(
             [*before, *self.argv(*args)],
             cwd=self.folder,
             env=self.environment(env),
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             capture_output=True,
-            text=True,
-            errors="replace",
             check=False,
             timeout=timeout,
         )
-        assert "Traceback" not in done.stderr, done.stderr
-        return Done(done.returncode, done.stdout, done.stderr)
+        out, err = (text.decode(errors="replace") for text in (done.stdout, done.stderr))
+        assert "Traceback" not in err, err
+        return Done(done.returncode, out, err)
 
     def start(self, *args: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -163,3 +167,12 @@ def last_layer(xx: Xx, done: Done) -> dict[str, tarfile.TarInfo]:
 def output_of(done: Done) -> str:
     """What the steps printed, without progress' own lines."""
     return "\n".join(re.findall(r"^#\d+ \d+\.\d+ (.*)$", done.err, re.MULTILINE))
+
+
+def error_of(done: Done) -> str:
+    """The error's two lines, which are the last that is printed."""
+    lines = done.err.splitlines()
+    starts = [index for index, line in enumerate(lines) if line.startswith("ERROR: ")]
+    assert len(starts) == 1, done
+    assert len(lines) - starts[0] <= 2, done
+    return "\n".join(lines[starts[0] :])

@@ -11,17 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import lacking
-from support import BOTH, Done, Xx
-
-
-def error_of(done: Done) -> str:
-    """The error's two lines, which are the last that is printed."""
-    lines = done.err.splitlines()
-    starts = [index for index, line in enumerate(lines) if line.startswith("ERROR: ")]
-    assert len(starts) == 1, done
-    assert len(lines) - starts[0] <= 2, done
-    return "\n".join(lines[starts[0] :])
-
+from support import BOTH, Xx, error_of
 
 DOCKERFILES = {
     "no-instruction": ("# nothing\n", 3, "Dockerfile"),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from xxpy.build.destination import output_file, output_folder
-from xxpy.build.engine.namespace import undisturbed
+from xxpy.build.engine.namespace import deferred
 from xxpy.errors import StoreError
 
 
@@ -71,7 +71,7 @@ def test_signals_wait(tmp_path: Path) -> None:
     seen: list[int] = []
     old = signal.signal(signal.SIGTERM, lambda number, _frame: seen.append(number))
     try:
-        with undisturbed():
+        with deferred():
             os.kill(os.getpid(), signal.SIGTERM)
             assert seen == []
         assert seen == [signal.SIGTERM]

@@ -95,6 +95,60 @@ def test_an_argument_goes_with_the_stage_that_is_built_upon() -> None:
     assert "V" not in env_of(vertex)
 
 
+def test_an_argument_is_known_in_stages_that_are_from_its_own_and_in_no_other() -> None:
+    text = "ARG V=1\nFROM a AS b\nARG V\nENV W=2\nFROM b AS c\nRUN child\nFROM a\nCOPY --from=c / /\nRUN other\n"
+    found = dict(runs(graph(text)))
+    assert env_of(found["child"])["V"] == "1" and env_of(found["child"])["W"] == "2"
+    assert "V" not in env_of(found["other"])
+
+
+def test_several_arguments_at_once_see_each_other_and_an_unused_default_is_not_read() -> None:
+    (_, vertex), = runs(graph("FROM a\nARG A B=c C=$B\nARG D=${n:?}\nRUN x\n", build_args={"D": "given"}))  # fmt: skip
+    assert env_of(vertex) == {"B": "c", "C": "c", "D": "given", "PATH": "/bin", "FROM_BASE": "yes"}
+
+
+def test_a_build_argument_overrides_a_platform_variable_before_the_stages_too() -> None:
+    found = graph("FROM a:$TARGETARCH\nARG TARGETARCH\nRUN x\n", build_args={"TARGETARCH": "odd"})
+    assert env_of(runs(found)[0][1])["TARGETARCH"] == "odd"
+    assert any("a:odd" in vertex.op.identifier for vertex in found if isinstance(vertex.op, SourceOp))
+
+
+def test_a_stage_is_made_again_for_another_platform() -> None:
+    text = "FROM a AS low\nRUN low\nFROM low AS mid\nFROM --platform=linux/arm64 mid\nCOPY --from=low /x /\nRUN top\n"
+    found = graph(text)
+    assert sorted((name, str(vertex.platform)) for name, vertex in runs(found)) == [
+        ("low", "linux/amd64"),
+        ("low", "linux/arm64"),
+        ("top", "linux/arm64"),
+    ]
+    # A flag that says what is so anyway makes nothing twice.
+    assert (
+        len(runs(graph("FROM --platform=$BUILDPLATFORM a AS b\nRUN x\nFROM --platform=$BUILDPLATFORM b\n", ARM64))) == 1
+    )
+
+
+def test_named_contexts_go_before_images_and_stages() -> None:
+    text = "FROM a AS base\nRUN never\nFROM base\nRUN x\nCOPY --from=files /f /g\nCOPY --from=b /h /i\n"
+    contexts = {"base": "docker-image://other", "files": "local://files", "b::linux/arm64": "docker-image://armed"}
+    found = graph(text, contexts=contexts)
+    assert [name for name, _ in runs(found)] == ["x"]
+    sources = [vertex.op.identifier.partition("@")[0] for vertex in found if isinstance(vertex.op, SourceOp)]
+    assert sources == ["docker-image://example.test/other", "local://files", "docker-image://example.test/b"]
+    copies = [action for vertex in found if isinstance(vertex.op, FileOp) for action in vertex.op.actions]
+    assert [action.owner for action in copies if isinstance(action, CopyAction)] == ["", ""]
+    sources = [
+        vertex.op.identifier for vertex in graph(text, ARM64, contexts=contexts) if isinstance(vertex.op, SourceOp)
+    ]
+    assert any("armed" in source for source in sources)
+
+
+def test_a_stage_from_a_folder_has_all_its_files() -> None:
+    found = graph("FROM files\nRUN x\n", contexts={"files": "local://files"})
+    actions = [action for vertex in found if isinstance(vertex.op, FileOp) for action in vertex.op.actions]
+    assert actions == [CopyAction(1, (".",), "/", "0:0")]
+    assert only(graph("FROM a\n", contexts={"a": "docker-image://scratch"})).root == ""
+
+
 @pytest.mark.parametrize("opening", ["<<EOF", "<<-EOF", "<<'EOF'", '<<"EOF"', "<<E'O'F", "<<\\EOF"])
 def test_a_here_document_alone_is_the_script(opening: str) -> None:
     (vertex,) = (each for each in graph(f"FROM a\nRUN {opening}\necho $one\nEOF\n") if isinstance(each.op, ExecOp))
@@ -112,7 +166,8 @@ def test_the_config_of_the_image() -> None:
     config = only(
         graph(
             "FROM a AS base\nENV B=1\nLABEL l=base\nFROM base\nENV C=$B\nUSER u\nWORKDIR /w\nWORKDIR x\n"
-            'EXPOSE 80 53/udp\nVOLUME /v\nSTOPSIGNAL 9\nSHELL ["/bin/bash", "-c"]\nENTRYPOINT run me\nLABEL m="$C"\n',
+            "EXPOSE 80 53/udp\nVOLUME /v\nARG S=9\nSTOPSIGNAL $S\n"
+            'SHELL ["/bin/bash", "-c"]\nENTRYPOINT run me\nLABEL m="$C"\n',
             labels={"given": "1"},
         )
     ).config
@@ -194,8 +249,6 @@ def test_only_what_the_target_needs_is_made() -> None:
 
 
 REFUSED = {
-    "FROM a\nHEALTHCHECK NONE\n": (UnsupportedError, "unsupported", 2),
-    "FROM a\nONBUILD RUN x\n": (UnsupportedError, "unsupported", 2),
     "FROM a\nRUN --device=x y\n": (UnsupportedError, "unsupported", 2),
     "FROM a\nRUN --security=insecure y\n": (DockerfileError, "insecure-not-allowed", 2),
     "FROM a\nCOPY --link=no x y\n": (DockerfileError, "bad-flag", 2),
@@ -215,6 +268,9 @@ REFUSED = {
     "FROM a\nADD https://h.test/x.git#-x y\n": (DockerfileError, "bad-git-url", 2),
     "FROM a\nADD https:///x y\n": (DockerfileError, "bad-url", 2),
     "FROM a\nADD x\n": (DockerfileError, "missing-arguments", 2),
+    "FROM a\nSTOPSIGNAL SIGNOPE\n": (DockerfileError, "bad-signal", 2),
+    "FROM a\nVOLUME $nope\n": (DockerfileError, "empty-path", 2),
+    "FROM a\nEXPOSE 70000\n": (DockerfileError, "bad-port", 2),
     "FROM a AS x\nCOPY --from=x a b\n": (DockerfileError, "stage-cycle", 2),
     "FROM nob AS nox\nFROM a\n": (SourceError, "image-missing", 1),
     "FROM noy AS x\nFROM a AS noy\n": (DockerfileError, "stage-cycle", 1),

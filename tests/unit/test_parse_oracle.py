@@ -41,14 +41,17 @@ def compare(text: str) -> None:
     found = ours(text)
     assert [each.name for each in found] == [each.cmd.upper() for each in expected]
     for mine, theirs in zip(found, expected, strict=True):
+        onbuild = mine.name == "ONBUILD"
         assert mine.flags == theirs.flags
         assert mine.json == theirs.json
-        # Of these two theirs takes the instruction inside apart; they are not run yet.
-        if mine.name not in ("ONBUILD", "HEALTHCHECK"):
+        # Theirs takes the instruction inside an ONBUILD apart.
+        if not onbuild:
             assert list(mine.args) == words_of(theirs), mine.name
-        assert plain(mine.original) == plain(theirs.original)
+        # Of an ONBUILD theirs hands out no here-documents.
+        original = mine.original.partition("\n")[0] if onbuild else mine.original
+        assert plain(original) == plain(theirs.original)
         assert (mine.range.start, mine.range.end) == (theirs.start_line, theirs.end_line)
-        for one, other in zip(mine.heredocs, theirs.heredocs, strict=True):
+        for one, other in zip(() if onbuild else mine.heredocs, theirs.heredocs, strict=True):
             # BuildKit drops the tabs of <<- in a later step.
             content = re.sub(r"^\t+", "", other.content, flags=re.MULTILINE) if one.chomp else other.content
             assert (one.name, one.content, one.fd) == (other.name, content, other.file_descriptor)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from xxpy.build.dockerfile.bases import BaseImage
-from xxpy.build.graph import ImageConfig
-from xxpy.build.image import read_image
+from xxpy.build.graph import Healthcheck, ImageConfig
+from xxpy.build.image import Image, read_image
 from xxpy.build.names import normalize_name
 from xxpy.build.store import Store
 from xxpy.platforms import Platform
@@ -24,15 +24,22 @@ class StoreImages:
         """See `Images.base`."""
         full = normalize_name(name)
         if (full, platform) not in self._known:
-            image = read_image(self._store, full, platform)
-            given = image.config.get("config")
-            config = image_config(given if isinstance(given, dict) else {})
-            self._known[(full, platform)] = BaseImage(full, image.manifest.digest, config)
+            self._known[(full, platform)] = base_of(full, read_image(self._store, full, platform))
         return self._known[(full, platform)]
 
 
-def image_config(given: Mapping[str, Any]) -> ImageConfig:
-    """The ``config`` object of an OCI image configuration; what has not the type it should have counts as not there."""
+def base_of(name: str, image: Image) -> BaseImage:
+    """What the front wants to know of an image of the store."""
+    given = image.config.get("config")
+    config = image_config(given if isinstance(given, dict) else {}, image.config.get("author"))
+    return BaseImage(name, image.manifest.digest, config)
+
+
+def image_config(given: Mapping[str, Any], author: object = "") -> ImageConfig:
+    """The ``config`` object of an OCI image configuration, and the ``author`` that stands beside it.
+
+    What has not the type it should have counts as not there.
+    """
     labels = given.get("Labels")
     return ImageConfig(
         env=_texts(given.get("Env")) or (),
@@ -45,7 +52,23 @@ def image_config(given: Mapping[str, Any]) -> ImageConfig:
         volumes=_names(given.get("Volumes")),
         stop_signal=_text(given.get("StopSignal")),
         shell=_texts(given.get("Shell")),
+        healthcheck=_healthcheck(given.get("Healthcheck")),
+        on_build=_texts(given.get("OnBuild")) or (),
+        author=_text(author),
     )
+
+
+def _healthcheck(given: object) -> Healthcheck | None:
+    """Docker's image specification v1.2, ``Healthcheck``; times are in nanoseconds."""
+    test = _texts(given.get("Test")) if isinstance(given, dict) else None
+    if test is None or not isinstance(given, dict):
+        return None
+    times = [_number(given.get(name)) for name in ("Interval", "Timeout", "StartPeriod", "StartInterval", "Retries")]
+    return Healthcheck(test, *times)
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) and 0 <= value < 1 << 63 else 0
 
 
 def _text(value: object) -> str:

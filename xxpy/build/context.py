@@ -98,6 +98,17 @@ class Context:
     ignore: Ignore
     hashes: HashCache
     skipped_sockets: list[str] = field(default_factory=list)
+    named: dict[str, Context] = field(default_factory=dict)
+    """The other folders of the build, by the identifier of their source vertex (``local://NAME``)."""
+
+    def at(self, identifier: str) -> Context:
+        """The folder that a source vertex stands for: one of `named`, or this one."""
+        return self.named.get(identifier, self)
+
+    def save(self) -> None:
+        """Keep the digests of what was hashed."""
+        for each in (self, *self.named.values()):
+            each.hashes.save()
 
     def select(self, source: str) -> list[str]:
         """The paths that one source of a COPY stands for, links resolved inside the context; ``""`` is all of it.
@@ -244,10 +255,11 @@ class _readable:
             ) from error
 
 
-def open_context(folder: Path, dockerfile: Path, cache_folder: Path) -> Context:
+def open_context(folder: Path, dockerfile: Path | None, cache_folder: Path, *, closed: bool = False) -> Context:
     """The context at ``folder``. ``<Dockerfile>.dockerignore`` goes before ``.dockerignore``, as with buildx.
 
-    Raises SourceError: ``context-missing``, ``context-unreadable``.
+    Of a ``closed`` context no link leads out: it is not the user's own. Raises SourceError: ``context-missing``,
+    ``context-unreadable``.
     """
     if not folder.is_dir():
         raise SourceError(
@@ -257,11 +269,18 @@ def open_context(folder: Path, dockerfile: Path, cache_folder: Path) -> Context:
             place=str(folder),
         )
     root = folder.resolve()
-    candidates = (dockerfile.with_name(dockerfile.name + ".dockerignore"), root / ".dockerignore")
-    file = next((each for each in candidates if each.is_file()), None)
+    name = hashlib.sha256(os.fsencode(root)).hexdigest()[:24]
+    ignore = read_ignore(root, dockerfile, closed=closed)
+    return Context(root, ignore, HashCache(cache_folder / f"context-{name}.json"))
+
+
+def read_ignore(root: Path, dockerfile: Path | None, *, closed: bool = False) -> Ignore:
+    """What the context at ``root`` leaves out. Raises SourceError (``context-unreadable``, ``bad-pattern``)."""
+    candidates = [dockerfile.with_name(dockerfile.name + ".dockerignore")] if dockerfile is not None else []
+    candidates.append(root / ".dockerignore")
+    file = next((each for each in candidates if each.is_file() and not (closed and each.is_symlink())), None)
     text = ""
     if file is not None:
         with _readable(str(file)):
             text = file.read_text(errors="replace")
-    name = hashlib.sha256(os.fsencode(root)).hexdigest()[:24]
-    return Context(root, Ignore.parse(text), HashCache(cache_folder / f"context-{name}.json"))
+    return Ignore.parse(text)

@@ -276,7 +276,7 @@ class Healthcheck:
 
 @dataclass(frozen=True)
 class ImageConfig:
-    """The ``config`` object of an OCI image configuration that the Dockerfile makes, plus when each step was made."""
+    """The ``config`` object of an OCI image configuration that the Dockerfile makes, and its ``author`` beside it."""
 
     env: tuple[str, ...] = ()
     entrypoint: tuple[str, ...] | None = None
@@ -290,6 +290,7 @@ class ImageConfig:
     shell: tuple[str, ...] | None = None
     healthcheck: Healthcheck | None = None
     on_build: tuple[str, ...] = ()
+    author: str = ""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from xxpy.platforms import Platform
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
-_INDEX_TYPES = (INDEX_TYPE, "application/vnd.docker.distribution.manifest.list.v2+json")
+INDEX_TYPES = (INDEX_TYPE, "application/vnd.docker.distribution.manifest.list.v2+json")
 _MOST_LAYERS = 400
 _ARM_VARIANTS = ("v8", "v7", "v6", "v5")
 
@@ -47,10 +47,9 @@ def read_image(store: Store, name: str, platform: Platform) -> Image:
             reason="image-missing",
         )
     manifests = image_manifests(store, entry)
-    for wanted in _acceptable(platform):
-        for one in manifests:
-            if one.platform == wanted:
-                return image_at(store, one)
+    found = best_for(manifests, platform)
+    if found is not None:
+        return image_at(store, found)
     has = ", ".join(str(one.platform) for one in manifests if one.platform is not None) or "none"
     raise SourceError(
         f"the image {short_name(full)} has no {platform}; it has {has}",
@@ -61,7 +60,7 @@ def read_image(store: Store, name: str, platform: Platform) -> Image:
 
 def image_manifests(store: Store, entry: Descriptor) -> list[Descriptor]:
     """The manifests that a tagged descriptor stands for, each with its platform."""
-    if entry.media_type in _INDEX_TYPES:
+    if entry.media_type in INDEX_TYPES:
         manifests = store.read_json(entry.digest).get("manifests")
         if not isinstance(manifests, list):
             raise StoreError(f"the index {entry.digest} has no manifests", reason="json-invalid")
@@ -71,6 +70,15 @@ def image_manifests(store: Store, entry: Descriptor) -> list[Descriptor]:
         return [entry]
     platform = image_at(store, entry).platform
     return [Descriptor(entry.media_type, entry.digest, entry.size, platform)]
+
+
+def best_for(manifests: Sequence[Descriptor], platform: Platform) -> Descriptor | None:
+    """That of ``manifests`` which is for ``platform``, or for an older variant of it; None if none is."""
+    for wanted in _acceptable(platform):
+        for one in manifests:
+            if one.platform == wanted:
+                return one
+    return None
 
 
 def _acceptable(platform: Platform) -> list[Platform]:
@@ -112,6 +120,8 @@ def write_image(
     history: Sequence[Mapping[str, Any]],
     created: str,
     annotations: Sequence[tuple[str, str]] = (),
+    *,
+    author: str = "",
 ) -> Descriptor:
     """Write config and manifest of one platform; ``created`` is RFC 3339, ``config`` the config's own ``config``."""
     body: dict[str, Any] = {
@@ -124,6 +134,8 @@ def write_image(
     }
     if platform.variant:
         body["variant"] = platform.variant
+    if author:
+        body["author"] = author
     described = store.put_json(body, CONFIG_TYPE)
     manifest: dict[str, Any] = {
         "schemaVersion": 2,

@@ -44,23 +44,24 @@ def compute_keys(graph: Graph, context: Context, path: str, contents: Mapping[Di
         copied: list[object] = []
         if isinstance(vertex.op, FileOp):
             for action in vertex.op.actions:
-                if isinstance(action, CopyAction) and _is_local(graph, vertex, action.source):
+                if isinstance(action, CopyAction) and (folder := _folder(graph, context, vertex, action.source)):
                     place = f"{path}:{vertex.label.line}"
-                    copied.append([_copied(context, action, source, place) for source in action.sources])
+                    copied.append([_copied(folder, action, source, place) for source in action.sources])
         if isinstance(vertex.op, ExecOp):
             for mount in vertex.op.mounts:
-                if mount.input > 0 and _is_local(graph, vertex, mount.input):
-                    copied.append(context.digest(_mounted(context, vertex, mount, path)))
+                if mount.input > 0 and (folder := _folder(graph, context, vertex, mount.input)):
+                    copied.append(folder.digest(_mounted(folder, vertex, mount, path)))
         keys[vertex.digest] = digest_of(
             [VERSION, type(vertex.op).__name__, plain(vertex.op), inputs, str(vertex.platform or ""), copied]
         )
-    context.hashes.save()
+    context.save()
     return Keys(keys)
 
 
-def _is_local(graph: Graph, vertex: Vertex, index: int) -> bool:
+def _folder(graph: Graph, context: Context, vertex: Vertex, index: int) -> Context | None:
+    """The folder of the user's that an input is; None for another kind."""
     op = graph.vertices[vertex.inputs[index].digest].op if vertex.inputs[index].digest else None
-    return isinstance(op, SourceOp) and op.identifier.startswith(LOCAL)
+    return context.at(op.identifier) if isinstance(op, SourceOp) and op.identifier.startswith(LOCAL) else None
 
 
 def _copied(context: Context, action: CopyAction, source: str, place: str) -> Digest:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from xxpy.build.anew import check_stages, vertices_anew
 from xxpy.build.annotations import INDEX_DESCRIPTOR, Annotation, chosen
-from xxpy.build.context import open_context
+from xxpy.build.contexts import Contexts, open_all
 from xxpy.build.credentials import Credentials
 from xxpy.build.descriptor import Descriptor
 from xxpy.build.dockerfile.bases import Images
@@ -44,9 +44,9 @@ _MOST_TEXT = 4 << 20
 class Order:
     """What is to be built, of what, and where it goes.
 
-    ``file`` is the Dockerfile's path, ``name`` what errors call it if not so. ``tags`` are full names. ``target`` is a
-    stage, empty for the last. The steps of ``no_cache_stages`` run again, and all that takes from them. ``epoch`` is
-    SOURCE_DATE_EPOCH in seconds since 1970, None for the present time.
+    ``file`` is the Dockerfile's path, ``name`` what errors call it if not so. ``contexts`` are those besides
+    ``context``. ``tags`` are full names. ``target`` is a stage, empty for the last. The steps of ``no_cache_stages``
+    run again, and all that takes from them. ``epoch`` is SOURCE_DATE_EPOCH in seconds since 1970, None for the present.
     """
 
     context: Path
@@ -67,6 +67,7 @@ class Order:
     run: RunSettings = field(default_factory=RunSettings)
     credentials: Credentials = field(default_factory=Credentials)
     name: str = ""
+    contexts: Contexts = field(default_factory=Contexts)
 
     @property
     def place(self) -> str:
@@ -84,7 +85,9 @@ def plan_order(order: Order, images: Images) -> Plan:
     host = Platform.host()
     file = parse(read_dockerfile(order.file), order.place)
     check_stages(file, order.no_cache_stages)
-    request = Request(order.platforms, host, order.build_args, order.target, order.labels, order.run)
+    request = Request(
+        order.platforms, host, order.build_args, order.target, order.labels, order.run, order.contexts.sources
+    )
     plan = make_plan(make_graph(file, request, images), host)
     check_emulation(plan, order.emulation, order.place)
     require_bases(plan, order.checks, order.place)
@@ -93,7 +96,7 @@ def plan_order(order: Order, images: Images) -> Plan:
 
 def solve_order(order: Order, plan: Plan, store: Store, listener: Listener) -> Outcome:
     """Run what must be run of ``plan``, give the image its names and write it out. Raises XxError."""
-    context = open_context(order.context, order.file, store.files)
+    context = open_all(order.context, order.file, order.contexts, store.files)
     remotes = Remotes(store, order.host_ca).find(plan.graph, order.place, listener)
     keys = compute_keys(plan.graph, context, order.place, {digest: each.key for digest, each in remotes.items()})
     proxies = tuple(f"{name}={value}" for name, value in order.build_args.items() if name in PROXIES)

@@ -12,10 +12,12 @@ from pathlib import Path
 import click
 
 from xxpy.build.annotations import parse_annotation
+from xxpy.build.checking import SeenImages, check_order
 from xxpy.build.engine import process
 from xxpy.build.hostca import parse_host_ca
 from xxpy.build.metadata import build_metadata, image_id
 from xxpy.build.names import normalize_name, short_name
+from xxpy.build.ocilayout import LayoutImages
 from xxpy.build.outcome import Outcome
 from xxpy.build.outputs import check_outputs, parse_output
 from xxpy.build.plan import Plan
@@ -24,11 +26,13 @@ from xxpy.build.report import plan_as_json, print_plan, print_report, report_as_
 from xxpy.build.session import Order, index_of, plan_order, solve_order
 from xxpy.build.store import Store
 from xxpy.build.xximage import ImagesWithXx
+from xxpy.cli.check import check_options, one_line, show_checks, wanted_check
+from xxpy.cli.contexts import context_options, opened_contexts
 from xxpy.cli.policy import chosen_emulation, chosen_verify, policy_options
 from xxpy.cli.refused import refused_flags
 from xxpy.cli.run_options import RunFlags, run_options
 from xxpy.cli.shared import XxImageShown, default_store, late_listener, optional_output, told
-from xxpy.errors import UsageError
+from xxpy.errors import UsageError, XxError
 from xxpy.platforms import Platform, parse_list
 
 
@@ -46,8 +50,10 @@ class Options:
 
 
 @click.command("build", short_help="Build an image from a Dockerfile.")
-@click.argument("context", type=click.Path(path_type=Path), default=".")
-@click.option("-f", "--file", type=click.Path(path_type=Path), help="The Dockerfile.  [default: CONTEXT/Dockerfile]")
+@click.argument("context", default=".")
+@click.option("-f", "--file", metavar="FILE", help="The Dockerfile, - for stdin.  [default: CONTEXT/Dockerfile]")
+@context_options
+@check_options
 @click.option("--platform", "platforms", metavar="OS/ARCH[,…]", multiple=True, help="Target platforms.")
 @click.option("-t", "--tag", "tags", metavar="NAME", multiple=True, help="The image's name; FROM finds it under it.")
 @click.option("-o", "--output", "outputs", metavar="DIR|-|type=…,dest=…", multiple=True, help="Where to write it.")
@@ -80,8 +86,8 @@ class Options:
 @click.option("-D", "--debug", is_flag=True, help="Echo the programs that are started.")
 @refused_flags
 def build_command(
-    context: Path,
-    file: Path | None,
+    context: str,
+    file: str | None,
     platforms: tuple[str, ...],
     tags: tuple[str, ...],
     outputs: tuple[str, ...],
@@ -104,6 +110,8 @@ def build_command(
 ) -> None:
     """Build an image for one or more platforms from the Dockerfile in CONTEXT.
 
+    CONTEXT is a folder, a git repository's URL, or - for a tar or a Dockerfile on stdin.
+
     Stages on BUILDPLATFORM run natively, others under QEMU where this machine needs it. Exit codes: 0 built, 2 a wrong
     command line, 3 the Dockerfile, 4 this machine lacks something, 5 an input is missing, 6 a RUN failed, 7 the store
     or the output cannot be written, 8 the image is not what its platform says, 130 interrupted.
@@ -111,8 +119,9 @@ def build_command(
     process.debug = debug
     with told():
         order = Order(
-            context=context,
-            file=file or context / "Dockerfile",
+            # As they are given, until `opened_contexts`.
+            context=Path(context),
+            file=Path(file or ""),
             platforms=tuple(parse_list(",".join(platforms))) if platforms else (Platform.host(),),
             tags=tuple(normalize_name(tag) for tag in tags),
             outputs=tuple(parse_output(text) for text in outputs),
@@ -129,17 +138,9 @@ def build_command(
             run=run.settings(),
             credentials=run.credentials(),
         )
-        options = Options(
-            order=order,
-            progress="quiet" if quiet else progress,
-            shown=shown or "",
-            metadata_file=metadata_file,
-            iidfile=iidfile,
-            store=store or default_store(),
-            pull=pull,
-        )
         check_outputs(order.outputs, len(order.platforms), order.epoch)
-        build(options)
+        progress = "quiet" if quiet else progress
+        build(Options(order, progress, shown or "", metadata_file, iidfile, store or default_store(), pull))
 
 
 def _build_args(given: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -164,18 +165,48 @@ def _labels(given: Sequence[str]) -> Iterator[tuple[str, str]]:
 def build(options: Options) -> None:
     """Build what ``options`` say. Raises XxError."""
     store = Store.open(options.store)
-    order = options.order
     shown = XxImageShown(options.progress)
     if options.pull:
         shown.notice("NOTICE: --pull: base images come from the store; xx base NAME --force makes newer ones")
-    images = ImagesWithXx(store, shown, order.host_ca, dry=bool(options.shown))
-    plan = plan_order(order, images)
-    if options.shown:
-        _print_plan(plan, options.shown)
-        return
-    with late_listener(options.progress, plan) as listener:
-        outcome = solve_order(order, plan, store, listener)
+    check = wanted_check()
+    with opened_contexts(options.order, store) as order:
+        dry = bool(options.shown or check)
+        images = SeenImages(LayoutImages(store, ImagesWithXx(store, shown, order.host_ca, dry=dry)))
+        if check:
+            _check(order, images, check)
+            return
+        plan = plan_order(order, images)
+        if options.shown:
+            _print_plan(plan, options.shown)
+            return
+        checked = check_order(order, images)
+        if error := checked.error():
+            raise error
+        with late_listener(options.progress, plan) as listener:
+            outcome = solve_order(order, plan, store, listener)
     _finish(options, plan, outcome, store)
+    if options.progress not in ("quiet", "rawjson") and checked.findings:
+        with optional_output():
+            sys.stderr.write(f"{one_line(checked)}\n")
+
+
+def _check(order: Order, images: SeenImages, form: str) -> None:
+    """Show what checks find; 1 is the exit code if that is anything. Raises XxError where the build would."""
+    failed: XxError | None = None
+    try:
+        plan_order(order, images)
+    except XxError as error:
+        failed = error
+    try:
+        checked = check_order(order, images)
+    except XxError as error:
+        raise failed or error from None
+    if checked.findings or failed is None:
+        show_checks(checked, form)
+    if failed is not None:
+        raise failed
+    if checked.findings:
+        raise SystemExit(1)
 
 
 def source_date_epoch() -> int | None:

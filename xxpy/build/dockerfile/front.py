@@ -7,17 +7,33 @@ is one vertex, because vertices are addressed by digest: sharing needs no furthe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from xxpy.build.dockerfile.bases import Images
+from xxpy.build.dockerfile.bases import BaseImage, Images
 from xxpy.build.dockerfile.instructions import Dockerfile, Instruction, Stage
+from xxpy.build.dockerfile.made import Made
+from xxpy.build.dockerfile.onbuild import read_triggers
 from xxpy.build.dockerfile.scope import Scope, global_scope, platform_variables
-from xxpy.build.dockerfile.stage import Made, StageMaker, refused
-from xxpy.build.graph import SCRATCH, Digest, Graph, Label, Result, SourceOp, Vertex
+from xxpy.build.dockerfile.stage import StageMaker
+from xxpy.build.graph import (
+    SCRATCH,
+    CopyAction,
+    Digest,
+    FileOp,
+    Graph,
+    Input,
+    Label,
+    Result,
+    SourceOp,
+    Vertex,
+)
+from xxpy.build.names import normalize_name, short_name
 from xxpy.build.runsettings import RunSettings
-from xxpy.errors import DockerfileError, SourceError
+from xxpy.errors import DockerfileError, SourceError, UsageError
 from xxpy.platforms import Platform
 
+IMAGE = "docker-image://"
+LOCAL = "local://"
 _FROM_REMEDY = "FROM takes a stage above it, scratch, or an image"
 
 
@@ -25,7 +41,9 @@ _FROM_REMEDY = "FROM takes a stage above it, scratch, or an image"
 class Request:
     """What is built: the target platforms, the machine's own, ``--build-arg`` values, and the last stage (or its name).
 
-    ``labels`` are added to the image's. ``run`` is for every RUN.
+    ``labels`` are added to the image's. ``run`` is for every RUN. ``contexts`` are the named contexts, by short image
+    name, with ``::`` and a platform where one is for that alone: ``local://NAME``, ``docker-image://NAME`` or what
+    `Images` takes besides.
     """
 
     targets: tuple[Platform, ...]
@@ -34,6 +52,7 @@ class Request:
     target_stage: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     run: RunSettings = field(default_factory=RunSettings)
+    contexts: Mapping[str, str] = field(default_factory=dict)
 
 
 def make_graph(file: Dockerfile, request: Request, images: Images) -> Graph:
@@ -94,69 +113,104 @@ class _Target:
         self._globals = global_scope(
             file.meta_args, self._automatic, request.build_args, file.path, file.directives.escape
         )
-        self._made: dict[int, Made] = {}
+        self._made: dict[tuple[int, Platform], Made] = {}
 
-    def stage(self, index: int) -> Made:
-        if index not in self._made:
-            stage = self._file.stages[index]
-            made = self._begin(stage)
-            StageMaker(stage, made, self, self._vertices, self._request.run).run()
-            self._made[index] = made
-        return self._made[index]
+    def stage(self, index: int, platform: Platform | None = None) -> Made:
+        """A stage on its own platform, or on another that a FROM of it asks for."""
+        stage = self._file.stages[index]
+        on = platform or self._own_platform(stage)
+        if (index, on) not in self._made:
+            made, instructions = self._begin(stage, on)
+            StageMaker(replace(stage, instructions=instructions), made, self, self._vertices, self._request.run).run()
+            self._made[(index, on)] = made
+        return self._made[(index, on)]
 
-    def _begin(self, stage: Stage) -> Made:
+    def _begin(self, stage: Stage, platform: Platform) -> tuple[Made, tuple[Instruction, ...]]:
+        """A stage before its first instruction, and its instructions, after the triggers of its base."""
+        replaced = self._named(stage.name, platform) if stage.name else ""
+        if replaced:
+            return self._from_source(replaced, platform, stage)[0], ()
+        name = self._base_name(stage)
+        parent = find_named(self._file.stages[: stage.index], name)
+        if parent is not None:
+            above = self.stage(parent.index, platform)
+            made, triggers = above.continued(self._scope()), tuple(above.on_build)
+        elif name == "scratch":
+            return Made(platform, self._scope(), SCRATCH, from_line=stage.source.range.start), stage.instructions
+        else:
+            made, triggers = self._from_source(self._named(name, platform) or IMAGE + name, platform, stage)
+        with self._globals.placed(stage.source):
+            read = read_triggers(triggers, stage.source, self._file.path)
+        return made, (*read, *stage.instructions)
+
+    def _base_name(self, stage: Stage) -> str:
         name = self._globals.word(stage.base, stage.source)
         if not name:
             raise self._error(stage, f"the base {stage.base!r} is empty once its variables are replaced")
-        platform = self._platform(stage)
-        scope = Scope(
+        return name
+
+    def _scope(self) -> Scope:
+        return Scope(
             self._automatic,
             self._request.build_args,
             {key: value for key, value in self._globals.args.items() if key not in self._automatic},
             self._file.path,
             self._file.directives.escape,
         )
-        parent = find_named(self._file.stages[: stage.index], name)
-        if parent is not None:
-            made = self.stage(parent.index).continued(scope)
-            if stage.platform and platform != made.platform:
-                raise refused(
-                    f"--platform={platform} of a FROM whose base, the stage {name}, is on {made.platform},",
-                    self._place(stage.source),
-                    "leave the flag out, or give the stage it names that platform",
-                )
-            return made
-        made = Made(platform, scope, SCRATCH, from_line=stage.source.range.start)
-        if name != "scratch":
-            self._from_image(name, stage, made)
-        return made
 
-    def _from_image(self, name: str, stage: Stage, made: Made) -> None:
-        later = find_named(self._file.stages[stage.index :], name)
+    def _named(self, name: str, platform: Platform) -> str:
+        """The source that a named context gives in place of ``name``; empty if none does."""
+        return find_context(self._request.contexts, name, platform)
+
+    def _from_source(self, identifier: str, platform: Platform, stage: Stage) -> tuple[Made, tuple[str, ...]]:
+        """A stage that begins with a source, and the triggers of it."""
+        at, label = stage.source, stage_label(stage)
+        made = Made(platform, self._scope(), SCRATCH, from_line=at.range.start)
+        if identifier.startswith(LOCAL):
+            everything = FileOp((CopyAction(1, (".",), "/", "0:0"),))
+            inputs = (Input(SCRATCH), Input(self._add_folder(identifier, at, label)))
+            made.root = self._keep(Vertex(everything, inputs, None, _label(at.original, at, label)))
+            return made, ()
+        name = identifier.removeprefix(IMAGE)
+        if name == "scratch":
+            return made, ()
         try:
-            with self._globals.placed(stage.source):
-                image = self._images.base(name, made.platform)
+            image = self._base(name, platform, at)
         except SourceError as error:
+            later = find_named(self._file.stages[stage.index :], name)
             if later is not None and error.reason == "image-missing":
-                raise self._later(name, later, stage.source) from None
+                raise self._later(name, later, at) from None
             raise
         made.start_from(image.config)
-        made.root = self._add_image(image.name, image.manifest, made.platform, stage.source, stage_label(stage))
+        made.root = self._add_image(image, platform, at, label)
+        return made, image.config.on_build
 
-    def image(self, name: str, platform: Platform, at: Instruction, stage: str) -> Digest:
-        """The root of an image that a COPY names."""
+    def _base(self, name: str, platform: Platform, at: Instruction) -> BaseImage:
         with self._globals.placed(at):
-            image = self._images.base(name, platform)
-        return self._add_image(image.name, image.manifest, platform, at, stage)
+            return self._images.base(name, platform)
 
-    def _add_image(self, name: str, manifest: Digest, platform: Platform, at: Instruction, stage: str) -> Digest:
-        label = Label(at.original, stage, at.range.start, at.range.end, base=True)
-        vertex = Vertex(SourceOp(f"docker-image://{name}@{manifest}"), (), platform, label)
+    def _add_image(self, image: BaseImage, platform: Platform, at: Instruction, stage: str) -> Digest:
+        label = replace(_label(at.original, at, stage), base=True)
+        return self._keep(Vertex(SourceOp(f"{IMAGE}{image.name}@{image.manifest}"), (), platform, label))
+
+    def _add_folder(self, identifier: str, at: Instruction, stage: str) -> Digest:
+        label = _label(f"load the context {identifier.removeprefix(LOCAL)}", at, stage)
+        return self._keep(Vertex(SourceOp(identifier), (), None, label))
+
+    def _keep(self, vertex: Vertex) -> Digest:
         self._vertices.setdefault(vertex.digest, vertex)
         return vertex.digest
 
     def copied_from(self, name: str, stage: Stage, at: Instruction) -> Digest:
-        """The root that ``--from=name`` in ``stage`` means: a stage above, by name or number, or an image."""
+        """The root that ``--from=name`` in ``stage`` means.
+
+        That is a named context, a stage above, by name or number, or an image.
+        """
+        named = self._named(name, self._target)
+        if named.startswith(LOCAL):
+            return self._add_folder(named, at, stage_label(stage))
+        if named:
+            return self._image(named.removeprefix(IMAGE), stage, at)
         above = find_stage(self._file.stages[: stage.index], name)
         if above is not None:
             return self.stage(above.index).root
@@ -170,11 +224,22 @@ class _Target:
                 reason="stage-unknown",
                 place=self._place(at),
             )
-        return self.image(name, self._target, at, stage_label(stage))
+        return self._image(name, stage, at)
+
+    def _image(self, name: str, stage: Stage, at: Instruction) -> Digest:
+        """The root of an image that a COPY names."""
+        if name == "scratch":
+            return SCRATCH
+        return self._add_image(self._base(name, self._target, at), self._target, at, stage_label(stage))
+
+    def _own_platform(self, stage: Stage) -> Platform:
+        """What a stage runs on if no FROM of it says otherwise: its own flag, else its base's, else the target."""
+        if stage.platform:
+            return self._platform(stage)
+        parent = find_named(self._file.stages[: stage.index], self._base_name(stage))
+        return self._own_platform(parent) if parent is not None else self._target
 
     def _platform(self, stage: Stage) -> Platform:
-        if not stage.platform:
-            return self._target
         text = self._globals.word(stage.platform, stage.source)
         if not text:
             raise self._error(stage, f"--platform={stage.platform} is empty once its variables are replaced")
@@ -201,6 +266,19 @@ class _Target:
 
     def _place(self, at: Instruction) -> str:
         return f"{self._file.path}:{at.range.start}"
+
+
+def _label(text: str, at: Instruction, stage: str) -> Label:
+    return Label(text, stage, at.range.start, at.range.end)
+
+
+def find_context(contexts: Mapping[str, str], name: str, platform: Platform) -> str:
+    """The source of the named context ``name``, of one for ``platform`` before one for all; empty if there is none."""
+    try:
+        short = short_name(normalize_name(name)) if contexts else ""
+    except UsageError:
+        return ""
+    return contexts.get(f"{short}::{platform}") or contexts.get(short, "")
 
 
 def find_named(stages: tuple[Stage, ...], name: str) -> Stage | None:

@@ -148,6 +148,11 @@ class Ignore:
                 excluded = not rule.again
         return excluded
 
+    @property
+    def has_exceptions(self) -> bool:
+        """Whether a rule brings something back."""
+        return bool(self._exceptions)
+
     def may_skip(self, folder: str) -> bool:
         """Whether an excluded folder can be passed over: no ``!`` rule could match anything in it."""
         return not any(_may_be_below(rule.text, folder) for rule in self._exceptions)

@@ -33,6 +33,7 @@ class Instruction:
 
     ``flags`` are the ``--name=value`` words before the arguments, as written. ``args`` are the arguments: for the JSON
     form its strings (``json`` is true), else the words or the one line, as the instruction takes them (see the parser).
+    ``trigger`` is true for what a base's ONBUILD says; its range is that of the FROM.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Instruction:
     flags: tuple[str, ...] = ()
     json: bool = False
     heredocs: tuple[Heredoc, ...] = ()
+    trigger: bool = False
 
 
 @dataclass(frozen=True)

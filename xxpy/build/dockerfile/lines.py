@@ -77,6 +77,8 @@ def logical_lines(text: str, escape: str, path: str) -> Iterator[Logical]:
 
 def _heredocs(line: str, escape: str, lines: list[str], index: int, place: str) -> tuple[tuple[Heredoc, ...], int]:
     name, *rest = line.split(None, 1)
+    if name.upper() == "ONBUILD" and rest:
+        name, *rest = rest[0].split(None, 1)
     if name.upper() not in _TAKES_HEREDOC or not rest or "<<" not in rest[0]:
         return (), index
     found = []

@@ -9,8 +9,9 @@ import difflib
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
-from xxpy.build.dockerfile.instructions import Directives, Dockerfile, Heredoc, Instruction, Stage
+from xxpy.build.dockerfile.instructions import Directives, Dockerfile, Heredoc, Instruction, Range, Stage
 from xxpy.build.dockerfile.lines import Logical, logical_lines, read_directives
 from xxpy.build.dockerfile.words import first_word, split_words, unquoted
 from xxpy.errors import DockerfileError, UnsupportedError
@@ -26,6 +27,7 @@ _FLAGGED = frozenset({"ADD", "COPY", "FROM", "HEALTHCHECK", "RUN"})
 _JSON = frozenset({"ADD", "CMD", "COPY", "ENTRYPOINT", "RUN", "SHELL", "VOLUME"})
 _WORDS = frozenset({"ADD", "COPY", "EXPOSE", "FROM", "VOLUME"})
 _PAIRS = frozenset({"ARG", "ENV", "LABEL"})
+_NO_TRIGGER = ("FROM", "MAINTAINER", "ONBUILD")
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9_.-]*")
 _SERVED = re.compile(
     r"(docker\.io/)?docker/dockerfile(-upstream)?"
@@ -61,6 +63,27 @@ def parse(text: str | bytes, path: str) -> Dockerfile:
     return Dockerfile(path, directives, instructions, meta, stages)
 
 
+def parse_one(text: str, path: str, lines: Range) -> Instruction:
+    """Read one instruction that stands in another's place, ``lines`` of ``path``. Raises DockerfileError."""
+    place = f"{path}:{lines.start}"
+    text = _decoded(text, place)
+    try:
+        found = list(logical_lines(text, "\\", path))
+    except DockerfileError as error:
+        error.place = place
+        raise
+    if len(found) != 1:
+        raise DockerfileError(
+            f"a trigger of the base has {len(found)} instructions: {text[:60]!r}",
+            remedy="make the base again: each ONBUILD has one",
+            reason="bad-trigger",
+            place=place,
+        )
+    instruction = _instruction(replace(found[0], range=lines), Directives(), path)
+    _check_trigger(instruction.name, place)
+    return instruction
+
+
 def _decoded(text: str | bytes, path: str) -> str:
     problem = ""
     if isinstance(text, bytes):
@@ -90,17 +113,12 @@ def _instruction(line: Logical, directives: Directives, path: str) -> Instructio
         rest = f"{more} {rest}" if rest else more
     name, rest = word.upper(), rest.strip()
     if name not in _KNOWN:
-        close = difflib.get_close_matches(name, _KNOWN, 1, 0.6)
-        raise DockerfileError(
-            f"unknown instruction: {word[:60]}",
-            remedy=f"did you mean {close[0]}?" if close else "a line begins with an instruction, as FROM or RUN",
-            reason="unknown-instruction",
-            place=place,
-        )
+        raise _unknown(word, place)
     flags: tuple[str, ...] = ()
     if name in _FLAGGED:
         flags, rest = _take_flags(rest, directives.escape)
-    args, is_json = _arguments(name, rest, directives.escape, place)
+    if name == "ONBUILD" and rest:
+        _check_trigger(first_word(rest, directives.escape)[0], place)
     if not rest and not line.heredocs:
         raise DockerfileError(
             f"{name} needs at least one argument",
@@ -108,8 +126,32 @@ def _instruction(line: Logical, directives: Directives, path: str) -> Instructio
             reason="missing-arguments",
             place=place,
         )
+    args, is_json = _arguments(name, rest, directives.escape, place)
     heredocs: tuple[Heredoc, ...] = line.heredocs
     return Instruction(name, args, line.original, line.range, flags, is_json, heredocs)
+
+
+def _unknown(word: str, place: str) -> DockerfileError:
+    close = difflib.get_close_matches(word.upper(), _KNOWN, 1, 0.6)
+    return DockerfileError(
+        f"unknown instruction: {word[:60]}",
+        remedy=f"did you mean {close[0]}?" if close else "a line begins with an instruction, as FROM or RUN",
+        reason="unknown-instruction",
+        place=place,
+    )
+
+
+def _check_trigger(word: str, place: str) -> None:
+    """What follows ONBUILD is read when it runs; what could never run is refused now."""
+    if word.upper() not in _KNOWN:
+        raise _unknown(word, place)
+    if word.upper() in _NO_TRIGGER:
+        raise DockerfileError(
+            f"{word.upper()} cannot be a trigger of ONBUILD",
+            remedy="write it into the Dockerfile that is FROM this image",
+            reason="bad-trigger",
+            place=place,
+        )
 
 
 _FORMS = {
@@ -118,6 +160,8 @@ _FORMS = {
     "RUN": "write RUN COMMAND",
     "ENV": "write ENV NAME=VALUE",
     "ARG": "write ARG NAME[=DEFAULT]",
+    "HEALTHCHECK": "write HEALTHCHECK CMD COMMAND, or HEALTHCHECK NONE",
+    "ONBUILD": "write ONBUILD and an instruction",
 }
 
 
@@ -137,6 +181,11 @@ def _arguments(name: str, rest: str, escape: str, place: str) -> tuple[tuple[str
         value = _json_array(name, rest, place)
         if value is not None:
             return value, True
+    if name == "HEALTHCHECK":
+        kind, command = [*rest.split(None, 1), ""][:2]
+        value = _json_array(name, command, place) if command.startswith("[") else None
+        words = value if value is not None else (command,) if command else ()
+        return (kind, *words), value is not None
     if name in _PAIRS:
         return tuple(_pair_words(name, rest, escape, place)), False
     if name in _WORDS:

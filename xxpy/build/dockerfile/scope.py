@@ -30,6 +30,8 @@ def platform_variables(target: Platform, build: Platform) -> dict[str, str]:
         values[f"{prefix}OS"] = platform.os
         values[f"{prefix}ARCH"] = platform.arch
         values[f"{prefix}VARIANT"] = platform.variant
+        # Of Windows images, which are not built here.
+        values[f"{prefix}OSVERSION"] = ""
     return values
 
 
@@ -78,13 +80,19 @@ class Scope:
     def placed(self, at: Instruction) -> _Placed:
         return _Placed(f"{self.path}:{at.range.start}")
 
-    def declare(self, name: str, default: str | None) -> None:
-        """An ARG of a stage.
+    def declare(self, name: str, default: str | None, at: Instruction) -> None:
+        """An ARG, with its default as written, which is expanded where it counts.
 
         The platform variables keep their true value whatever default the Dockerfile gives: ``ARG TARGETARCH=amd64``
         would otherwise make images that hold another platform's programs (docker/buildx#510).
         """
-        value = self.given.get(name, self.automatic.get(name, self.globals.get(name) if default is None else default))
+        value: str | None
+        for values in (self.given, self.automatic):
+            if name in values:
+                value = values[name]
+                break
+        else:
+            value = self.globals.get(name) if default is None else self.word(default, at)
         if value is not None:
             self.args[name] = value
             self.shadowed.add(name)
@@ -122,9 +130,8 @@ def global_scope(
     from xxpy.build.dockerfile.parse import pairs
 
     scope = Scope(automatic, given, {}, path, escape)
-    scope.args.update(automatic)
+    scope.args.update({name: given.get(name, value) for name, value in automatic.items()})
     for instruction in meta_args:
         for name, default in pairs(instruction):
-            value = None if default is None else scope.word(default, instruction)
-            scope.declare(name, value)
+            scope.declare(name, default, instruction)
     return scope

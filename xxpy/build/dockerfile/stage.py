@@ -6,16 +6,21 @@ Source: Dockerfile reference, one section for each instruction. What is not run 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import replace
+from typing import Protocol
 
 from xxpy.build.dockerfile.copy import ADD_FLAGS, COPY_FLAGS, copy_files, is_numeric
 from xxpy.build.dockerfile.flags import Flags
+from xxpy.build.dockerfile.healthcheck import read_healthcheck
 from xxpy.build.dockerfile.instructions import Instruction, Stage
+from xxpy.build.dockerfile.made import DEFAULT_PATH, Made
 from xxpy.build.dockerfile.mounts import run_mounts, without_mounts
+from xxpy.build.dockerfile.onbuild import trigger_of, triggers_named
 from xxpy.build.dockerfile.parse import pairs
 from xxpy.build.dockerfile.paths import absolute
+from xxpy.build.dockerfile.ports import exposed
 from xxpy.build.dockerfile.remote import told
+from xxpy.build.dockerfile.signals import is_signal
 from xxpy.build.dockerfile.words import split_words
 from xxpy.build.graph import (
     SCRATCH,
@@ -23,7 +28,6 @@ from xxpy.build.graph import (
     ExecOp,
     FileOp,
     HistoryEntry,
-    ImageConfig,
     Input,
     Label,
     MergeOp,
@@ -38,10 +42,6 @@ from xxpy.build.runsettings import INSECURE, NETWORKS, RunSettings
 from xxpy.errors import DockerfileError, UnsupportedError
 from xxpy.platforms import Platform
 
-if TYPE_CHECKING:
-    from xxpy.build.dockerfile.scope import Scope
-
-DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DEFAULT_SHELL = ("/bin/sh", "-c")
 CONTEXT = "local://context"
 
@@ -49,66 +49,6 @@ CONTEXT = "local://context"
 def refused(what: str, place: str, remedy: str) -> UnsupportedError:
     """The error for a construct that is understood and not run."""
     return UnsupportedError(f"{what} is not supported yet", remedy=remedy, reason="unsupported", place=place)
-
-
-@dataclass
-class Made:
-    """A stage so far: its root, and what the image's config would be if it ended here."""
-
-    platform: Platform
-    scope: Scope
-    root: Digest
-    workdir: str = "/"
-    user: str = ""
-    entrypoint: tuple[str, ...] | None = None
-    cmd: tuple[str, ...] | None = None
-    own_cmd: bool = False
-    labels: dict[str, str] = field(default_factory=dict)
-    ports: set[str] = field(default_factory=set)
-    volumes: set[str] = field(default_factory=set)
-    stop_signal: str = ""
-    shell: tuple[str, ...] | None = None
-    history: list[HistoryEntry] = field(default_factory=list)
-    from_line: int = 0
-
-    def start_from(self, config: ImageConfig) -> None:
-        """Take over what a base image sets."""
-        self.scope.set_env(dict(pair.partition("=")[::2] for pair in config.env))
-        self.workdir = config.working_dir or "/"
-        self.user, self.stop_signal, self.shell = config.user, config.stop_signal, config.shell
-        self.entrypoint, self.cmd = config.entrypoint, config.cmd
-        self.labels.update(config.labels)
-        self.ports.update(config.exposed_ports)
-        self.volumes.update(config.volumes)
-
-    def continued(self, scope: Scope) -> Made:
-        """A stage that begins where this one ended."""
-        scope.inherit(self.scope)
-        return replace(
-            self,
-            scope=scope,
-            own_cmd=False,
-            labels=dict(self.labels),
-            ports=set(self.ports),
-            volumes=set(self.volumes),
-            history=list(self.history),
-        )
-
-    def config(self) -> ImageConfig:
-        """The image's config as it stands."""
-        env = self.scope.env if "PATH" in self.scope.env else {"PATH": DEFAULT_PATH, **self.scope.env}
-        return ImageConfig(
-            env=tuple(f"{name}={value}" for name, value in env.items()),
-            entrypoint=self.entrypoint,
-            cmd=self.cmd,
-            working_dir=self.workdir,
-            user=self.user,
-            labels=tuple(sorted(self.labels.items())),
-            exposed_ports=tuple(sorted(self.ports)),
-            volumes=tuple(sorted(self.volumes)),
-            stop_signal=self.stop_signal,
-            shell=self.shell,
-        )
 
 
 class Roots(Protocol):
@@ -137,7 +77,10 @@ class StageMaker:
             "ENTRYPOINT": self._entrypoint,
             "ENV": self._env,
             "EXPOSE": self._expose,
+            "HEALTHCHECK": self._healthcheck,
             "LABEL": self._label,
+            "MAINTAINER": self._maintainer,
+            "ONBUILD": self._on_build,
             "RUN": self._run,
             "SHELL": self._shell,
             "STOPSIGNAL": self._stop_signal,
@@ -150,9 +93,10 @@ class StageMaker:
         """Take every instruction of the stage."""
         for instruction in self._stage.instructions:
             handler = self._handlers.get(instruction.name)
-            if handler is None:
-                raise refused(instruction.name, self._place(instruction), "leave it out")
-            handler(instruction)
+            with triggers_named(instruction):
+                if handler is None:
+                    raise refused(instruction.name, self._place(instruction), "leave it out")
+                handler(instruction)
 
     def _place(self, at: Instruction) -> str:
         return f"{self._scope.path}:{at.range.start}"
@@ -161,7 +105,8 @@ class StageMaker:
         return DockerfileError(message, remedy=remedy, reason=reason, place=self._place(at))
 
     def _add(self, op: Op, inputs: tuple[Digest, ...], at: Instruction, platform: Platform | None = None) -> Digest:
-        label = Label(at.original, self._stage.name or f"stage-{self._stage.index}", at.range.start, at.range.end)
+        text = f"ONBUILD {at.original}" if at.trigger else at.original
+        label = Label(text, self._stage.name or f"stage-{self._stage.index}", at.range.start, at.range.end)
         vertex = Vertex(op, tuple(Input(digest) for digest in inputs), platform, label)
         self._vertices.setdefault(vertex.digest, vertex)
         return vertex.digest
@@ -274,8 +219,7 @@ class StageMaker:
 
     def _arg(self, at: Instruction) -> None:
         for name, default in pairs(at):
-            value = None if default is None else self._scope.word(default, at)
-            self._scope.declare(name, value)
+            self._scope.declare(name, default, at)
         self._note(at)
 
     def _env(self, at: Instruction) -> None:
@@ -319,30 +263,38 @@ class StageMaker:
         self._note(at)
 
     def _stop_signal(self, at: Instruction) -> None:
-        self._made.stop_signal = self._scope.word(at.args[0], at)
+        signal = self._scope.word(at.args[0], at)
+        if not is_signal(signal):
+            raise self._error(at, f"{signal!r} is no signal", "write SIGTERM, or a number above 0", "bad-signal")
+        self._made.stop_signal = signal
         self._note(at)
 
     def _volume(self, at: Instruction) -> None:
         for word in at.args:
-            self._made.volumes.add(self._scope.word(word, at))
+            path = self._scope.word(word, at).strip()
+            if not path:
+                raise self._error(at, "a path of VOLUME is empty", "name a folder", "empty-path")
+            self._made.volumes.add(path)
         self._note(at)
 
     def _expose(self, at: Instruction) -> None:
         for word in at.args:
             for port in self._scope.words(word, at):
-                self._made.ports.update(self._ports(port, at))
+                with self._scope.placed(at):
+                    self._made.ports.update(exposed(port).ports)
         self._note(at)
 
-    def _ports(self, text: str, at: Instruction) -> list[str]:
-        number, _, protocol = text.partition("/")
-        first, _, last = number.partition("-")
-        fine = all(part.isascii() and part.isdigit() and int(part) < 65536 for part in (first, last or first))
-        if not fine or protocol.lower() not in ("", "tcp", "udp", "sctp"):
-            raise self._error(at, f"{text!r} is no port", "write 8080, 8080/udp or 8000-8010", "bad-port")
-        ports = range(int(first), int(last or first) + 1)
-        if not ports:
-            raise self._error(at, f"{text!r} is no range of ports", "write the lower one first: 8000-8010", "bad-port")
-        return [f"{port}/{protocol.lower() or 'tcp'}" for port in ports]
+    def _healthcheck(self, at: Instruction) -> None:
+        self._made.healthcheck = read_healthcheck(at, self._scope)
+        self._note(at)
+
+    def _maintainer(self, at: Instruction) -> None:
+        self._made.author = at.args[0]
+        self._note(at)
+
+    def _on_build(self, at: Instruction) -> None:
+        # It makes nothing of this image: so it is no part of its history.
+        self._made.on_build.append(trigger_of(at))
 
 
 def _is_opening(line: str, escape: str) -> bool:

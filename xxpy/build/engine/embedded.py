@@ -301,7 +301,7 @@ class _Solver:
         digest = vertex.inputs[index].digest
         op = self._graph.vertices[digest].op if digest else None
         if isinstance(op, SourceOp) and op.identifier.startswith(LOCAL):
-            return Origin(self._job.context, (0, 0))
+            return Origin(self._job.context.at(op.identifier), (0, 0))
         return tree_origin(stack.enter_context(view(self._work, self._chain_of(vertex, index))))
 
     # -- mounts --------------------------------------------------------------------------------------------------

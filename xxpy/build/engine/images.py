@@ -15,7 +15,7 @@ from xxpy.build.engine import Job
 from xxpy.build.engine.cache import Cache, Record
 from xxpy.build.engine.rooted import remove_tree
 from xxpy.build.engine.snapshots import Chain, new_id
-from xxpy.build.graph import Digest, Graph, ImageConfig, Result, SourceOp, digest_of, plain
+from xxpy.build.graph import Digest, Graph, Healthcheck, ImageConfig, Result, SourceOp, digest_of, plain
 from xxpy.build.image import MANIFEST_TYPE, Image, image_at, image_size, write_image, write_index
 from xxpy.build.layers import Layer, apply_layer, write_layer
 from xxpy.build.outcome import ImageOutcome
@@ -97,7 +97,8 @@ def make_image(store: Store, job: Job, result: Result, chains: Mapping[Digest, C
     created = _rfc3339(job.epoch if job.epoch is not None else int(time.time()))
     config = _config(result.config)
     said = chosen(job.annotations, MANIFEST, result.platform)
-    written = write_image(store, result.platform, config, layers, _history(result, base, created), created, said)
+    history, author = _history(result, base, created), result.config.author
+    written = write_image(store, result.platform, config, layers, history, created, said, author=author)
     store.put_record(image_key(job, result), {"manifest": written.to_json()})
     return ImageOutcome(result.platform, written.digest, image_size(store, written))
 
@@ -165,6 +166,7 @@ _CONFIG_NAMES = {
     "user": "User",
     "stop_signal": "StopSignal",
     "shell": "Shell",
+    "on_build": "OnBuild",
 }
 
 
@@ -178,10 +180,24 @@ def _config(config: ImageConfig) -> dict[str, Any]:
             made[key] = list(value) if isinstance(value, tuple) else value
     if config.labels:
         made["Labels"] = dict(config.labels)
+    if config.healthcheck is not None:
+        made["Healthcheck"] = _healthcheck(config.healthcheck)
     for key, names in (("ExposedPorts", config.exposed_ports), ("Volumes", config.volumes)):
         if names:
             made[key] = {name: {} for name in names}
     return made
+
+
+def _healthcheck(check: Healthcheck) -> dict[str, Any]:
+    """As Docker's image specification v1.2 has it; what is 0 is left out and so Docker's default."""
+    values = {
+        "Interval": check.interval,
+        "Timeout": check.timeout,
+        "StartPeriod": check.start_period,
+        "StartInterval": check.start_interval,
+        "Retries": check.retries,
+    }
+    return {"Test": list(check.test)} | {name: value for name, value in values.items() if value}
 
 
 def index_of(store: Store, images: Sequence[ImageOutcome], annotations: Sequence[Annotation]) -> Descriptor:

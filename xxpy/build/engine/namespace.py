@@ -200,12 +200,32 @@ def interruptible() -> Iterator[None]:
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Signals that end a build wait while the block runs, which must be short."""
+    """Signals that end a build wait while the block runs, which must be short, in this thread and what it forks."""
     old = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, old)
+
+
+@contextlib.contextmanager
+def deferred() -> Iterator[None]:
+    """As `undisturbed`, in a process with other threads: the kernel gives a signal to any of them that takes it.
+
+    Python's handlers run in the main thread; elsewhere nothing of the block is disturbed anyway.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    old = {number: signal.signal(number, lambda number, _frame: came.append(number)) for number in _ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+        for one in dict.fromkeys(came):
+            signal.raise_signal(one)
 
 
 def _refused(code: str) -> HostError:

@@ -1,0 +1,195 @@
+"""Images of OCI layouts that ``--build-context`` names, copied into the store: each blob checked against its digest.
+
+Source: OCI image-spec, image-layout.md and image-index.md; docker buildx build's reference, "--build-context".
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from xxpy.build.bases import base_of
+from xxpy.build.contexts import LAYOUT
+from xxpy.build.descriptor import Descriptor, digest_of_bytes, hex_of, parse_json_object, platform_of
+from xxpy.build.dockerfile.bases import BaseImage, Images
+from xxpy.build.image import INDEX_TYPES, best_for, image_at
+from xxpy.build.names import tag_of
+from xxpy.build.store import JSON_LIMIT, REF_NAME, Store
+from xxpy.errors import SourceError, StoreError, UsageError
+from xxpy.platforms import Platform
+
+_DEEPEST = 4
+_PLACE = re.compile(
+    r"(?P<path>.+?)(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?", re.DOTALL
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """``oci-layout://PATH[:TAG][@DIGEST]``: a folder, and which of its images."""
+
+    folder: Path
+    tag: str
+    digest: str
+
+
+def parse_layout(text: str) -> Layout:
+    """Read the identifier of a layout. Raises UsageError (``bad-build-context``)."""
+    match = _PLACE.fullmatch(text.removeprefix(LAYOUT))
+    if match is None:
+        raise UsageError(
+            f"{text[:100]!r} names no layout",
+            remedy="write oci-layout://FOLDER, with :TAG or @sha256:… where it has several images",
+            reason="bad-build-context",
+        )
+    return Layout(Path(match["path"]), match["tag"] or "", match["digest"] or "")
+
+
+class LayoutImages:
+    """`Images` that also takes what ``oci-layout://…`` names; all other names go on to ``images``."""
+
+    def __init__(self, store: Store, images: Images) -> None:
+        self._store = store
+        self._images = images
+        self._known: dict[tuple[str, Platform], BaseImage] = {}
+
+    def base(self, name: str, platform: Platform) -> BaseImage:
+        """See `Images.base`. Raises besides StoreError (``digest-mismatch``, …) for a layout that is damaged."""
+        if not name.startswith(LAYOUT):
+            return self._images.base(name, platform)
+        if (name, platform) not in self._known:
+            manifest = copy_image(self._store, parse_layout(name), platform)
+            self._known[(name, platform)] = base_of("oci-layout", image_at(self._store, manifest))
+        return self._known[(name, platform)]
+
+
+def copy_image(store: Store, layout: Layout, platform: Platform) -> Descriptor:
+    """Have the image for ``platform`` in the store; its manifest.
+
+    Raises SourceError (``layout-missing``, ``image-missing``, ``platform-missing``); StoreError for what is damaged.
+    """
+    manifests = _manifests(layout, _chosen(layout), 0)
+    found = best_for(manifests, platform)
+    if found is None:
+        has = ", ".join(str(one.platform) for one in manifests if one.platform is not None) or "none"
+        raise SourceError(
+            f"the image in {layout.folder} has no {platform}; it has {has}",
+            remedy="build it for that platform too",
+            reason="platform-missing",
+        )
+    body = parse_json_object(_read(layout, found), f"the manifest {found.digest}")
+    layers = body.get("layers")
+    if not isinstance(layers, list):
+        raise StoreError(f"the manifest {found.digest} has no list of layers", reason="json-invalid")
+    for part in (body.get("config"), *layers):
+        _copy(store, layout, Descriptor.from_json(part))
+    return _copy(store, layout, found)
+
+
+def _chosen(layout: Layout) -> Descriptor:
+    """The entry of the layout's index that is meant."""
+    path = layout.folder / "index.json"
+    try:
+        with path.open("rb") as file:
+            data = file.read(JSON_LIMIT + 1)
+    except OSError as error:
+        raise SourceError(
+            f"{layout.folder} is no OCI layout: {error.strerror} (index.json)",
+            remedy="name the folder that oci-layout and index.json are in",
+            reason="layout-missing",
+        ) from error
+    listed = parse_json_object(data[:JSON_LIMIT], str(path)).get("manifests")
+    entries = [Descriptor.from_json(each) for each in listed] if isinstance(listed, list) else []
+    if layout.digest:
+        found = [entry for entry in entries if entry.digest == layout.digest]
+        if not found:
+            # It may be one that an index of the layout refers to.
+            blob = _blob(layout, layout.digest)
+            found = [_typed(layout, layout.digest, blob)] if blob.is_file() else []
+    else:
+        wanted = layout.tag or "latest"
+        found = [entry for entry in entries if wanted in _tags(entry)]
+        if not found and not layout.tag and len(entries) == 1:
+            found = entries
+    if not found:
+        has = ", ".join(sorted({tag for entry in entries for tag in _tags(entry)})) or "no tag"
+        raise SourceError(
+            f"the layout {layout.folder} has no image {layout.digest or layout.tag or 'latest'}; it has {has[:300]}",
+            remedy="name one of them: oci-layout://FOLDER:TAG, or @sha256:…",
+            reason="image-missing",
+        )
+    return found[-1]
+
+
+def _tags(entry: Descriptor) -> set[str]:
+    name = dict(entry.annotations).get(REF_NAME, "")
+    return {name, tag_of(name)} if name else set()
+
+
+def _typed(layout: Layout, digest: str, blob: Path) -> Descriptor:
+    size = blob.stat().st_size
+    data = _read(layout, Descriptor("application/octet-stream", digest, size))
+    kind = parse_json_object(data, f"the blob {digest}").get("mediaType")
+    return Descriptor.from_json({"mediaType": kind, "digest": digest, "size": size})
+
+
+def _manifests(layout: Layout, entry: Descriptor, depth: int) -> list[Descriptor]:
+    """The manifests that an entry stands for, each with its platform; an index may hold indexes."""
+    if entry.media_type in INDEX_TYPES:
+        listed = parse_json_object(_read(layout, entry), f"the index {entry.digest}").get("manifests")
+        if not isinstance(listed, list) or depth > _DEEPEST:
+            raise StoreError(f"the index {entry.digest} has no manifests", reason="json-invalid")
+        inner = [Descriptor.from_json(each) for each in listed]
+        return [one for each in inner for one in _manifests(layout, each, depth + 1)]
+    if entry.platform is not None:
+        return [entry] if entry.platform.os != "unknown" else []
+    config = Descriptor.from_json(parse_json_object(_read(layout, entry), "the manifest").get("config"))
+    body = parse_json_object(_read(layout, config), "the image's config")
+    platform = platform_of(*(str(body.get(key) or "") for key in ("os", "architecture", "variant")))
+    return [Descriptor(entry.media_type, entry.digest, entry.size, platform)]
+
+
+def _blob(layout: Layout, digest: str) -> Path:
+    return layout.folder / "blobs" / "sha256" / hex_of(digest)
+
+
+def _open(layout: Layout, blob: Descriptor) -> int:
+    path = _blob(layout, blob.digest)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror}", reason="blob-missing") from error
+    info = os.fstat(fd)
+    if not stat.S_ISREG(info.st_mode) or info.st_size != blob.size:
+        os.close(fd)
+        raise _damaged(path, f"it has {info.st_size} bytes, {blob.size} are expected")
+    return fd
+
+
+def _read(layout: Layout, blob: Descriptor) -> bytes:
+    """A blob of JSON, checked."""
+    with os.fdopen(_open(layout, blob), "rb") as file:
+        data = file.read(JSON_LIMIT)
+    if digest_of_bytes(data) != blob.digest:
+        raise _damaged(_blob(layout, blob.digest), f"its content is {digest_of_bytes(data)}")
+    return data
+
+
+def _copy(store: Store, layout: Layout, blob: Descriptor) -> Descriptor:
+    """Have a blob in the store."""
+    if not store.has(blob.digest):
+        with os.fdopen(_open(layout, blob), "rb") as file, store.writer() as out:
+            while data := file.read(1 << 20):
+                out.write(data)
+            # What is not what it should be is kept under its own name, where nothing asks for it.
+            written = out.commit(blob.media_type)
+        if written.digest != blob.digest:
+            raise _damaged(_blob(layout, blob.digest), f"its content is {written.digest}")
+    return blob
+
+
+def _damaged(path: Path, why: str) -> StoreError:
+    return StoreError(f"{path} is damaged: {why}", remedy="write the layout again", reason="digest-mismatch")
