@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -46,12 +47,15 @@ def keep(*args: str) -> None:
 
     Only images are kept: what was unpacked to make them goes.
     """
-    kept = kept_bases()
-    done = Xx(kept, kept.parent).run(*args)
-    if done.code:
-        raise RuntimeError(f"xx {' '.join(args)}: {done}")
-    for name in ("snapshots", "records"):
-        shutil.rmtree(kept / name, ignore_errors=True)
+    with (cache_folder() / "lock").open("w") as lock:
+        # Another test run may be at it, and would miss what goes at the end.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        kept = kept_bases()
+        done = Xx(kept, kept.parent).run(*args)
+        if done.code:
+            raise RuntimeError(f"xx {' '.join(args)}: {done}")
+        for name in ("snapshots", "records"):
+            shutil.rmtree(kept / name, ignore_errors=True)
 
 
 def store_from(kept: Path, store: Path) -> Path:
