@@ -36,3 +36,15 @@ def answers() -> dict[str, Any]:
     """BuildKit's recorded answers by case."""
     made: dict[str, Any] = json.loads(ANSWERS.read_text())
     return made
+
+
+DIFFERENT = {
+    "add-tar-chown": "--chown of a local archive is honoured; BuildKit 0.13 leaves its files root's",
+    "copy-chmod-bad": "a mode that is none is an error; BuildKit 0.13 copies as if there were no flag",
+    "copy-chmod-variable": "variables in --chmod are replaced; BuildKit 0.13 copies as if there were no flag",
+    "copy-chown-unknown": "a user that the stage does not have is an error; BuildKit makes it root",
+    "copy-two-to-file": "several files to one name are an error; BuildKit leaves the last of them",
+    "copy-wildcard-folder": "a link that a pattern matches is followed, to a folder too; BuildKit 0.13 fails",
+    "run-heredoc-shebang": "the script is a file in /tmp while it runs; BuildKit's is in /dev/pipes",
+}
+"""Cases that come out otherwise than with BuildKit, on purpose, each with its reason, as in docs/conformance.md."""

@@ -71,14 +71,13 @@ def _walk(root: Path, start: str, skip: Callable[[str], bool]) -> Iterator[tuple
 def copy(action: CopyAction, root: Path, origin: Origin, say: Callable[[str], None]) -> None:
     """Do one `CopyAction`; ``say`` is told what is left out. Raises as `files.apply` does."""
     given = owner_in(root, action.owner)
+    owner = given or origin.owner
     taken = [one for source in action.sources for one in take(origin.tree, action, source)]
     for one in taken:
         full = os.path.join(origin.tree.root, one.path)
         if action.unpack and stat.S_ISREG(one.info.st_mode) and is_archive(full):
-            # Whose the files are says the archive, not the context.
-            unpack(full, root, make_folders(root, action.dest, given), given, say)
+            unpack(full, root, make_folders(root, action.dest, given), owner, say)
         else:
-            owner = given or origin.owner
             _Copier(action, root, owner).copy(one, _target(action, root, one, owner))
 
 

@@ -103,7 +103,7 @@ def runtime_spec(op: ExecOp, rootfs: str, user: User, shown: Sequence[Shown], en
         },
         "root": {"path": rootfs, "readonly": False},
         "hostname": "buildkitsandbox",
-        "mounts": [*_standard(op.shm_size), *(each.spec() for each in shown)],
+        "mounts": [*_standard(op), *(each.spec() for each in shown)],
         "linux": {
             "namespaces": [{"type": kind} for kind in ("mount", "pid", "ipc", "uts", *own_network)],
             **({} if insecure else _confinement()),
@@ -124,11 +124,15 @@ def _rlimits(limits: Iterable[Ulimit]) -> list[dict[str, Any]]:
     ]
 
 
-def _standard(shm_size: int) -> list[dict[str, Any]]:
-    if not shm_size:
-        return list(_MOUNTS)
-    shm = _mount("/dev/shm", "tmpfs", "shm", "nosuid", "noexec", "nodev", "mode=1777", f"size={shm_size}")
-    return [shm if each["destination"] == "/dev/shm" else each for each in _MOUNTS]
+def _standard(op: ExecOp) -> list[dict[str, Any]]:
+    own: dict[str, dict[str, Any]] = {}
+    if op.shm_size:
+        options = ("nosuid", "noexec", "nodev", "mode=1777", f"size={op.shm_size}")
+        own["/dev/shm"] = _mount("/dev/shm", "tmpfs", "shm", *options)
+    if op.network is NetMode.NONE:
+        # Of a network namespace of its own it shows that one's interfaces.
+        own["/sys"] = _mount("/sys", "sysfs", "sysfs", "nosuid", "noexec", "nodev", "ro")
+    return [own.get(each["destination"], each) for each in _MOUNTS]
 
 
 def _mount(target: str, kind: str, source: str, *options: str) -> dict[str, Any]:
