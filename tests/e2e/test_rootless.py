@@ -16,6 +16,7 @@ import pytest
 import rich
 from conftest import lacking
 from support import BOTH, ROOT, START, Done
+from webserver import serving
 
 UID, NAME = 64123, "xx-tester"
 PYTHON = "/usr/bin/python3"
@@ -37,7 +38,7 @@ class Rootless:
         for module in (click, rich):
             assert module.__file__ is not None
             shutil.copytree(Path(module.__file__).parent, library / module.__name__)
-        for extra in ("pygments", "markdown_it", "mdurl"):
+        for extra in ("pygments", "markdown_it", "mdurl", "requests", "urllib3", "idna", "certifi"):
             source = Path(rich.__file__).parents[1] / extra
             if source.is_dir():
                 shutil.copytree(source, library / extra)
@@ -111,6 +112,38 @@ def test_mounts(rootless: Rootless) -> None:
         assert re.search(rf" {re.escape(word)}$", done.err, re.MULTILINE), (word, done)
     done = rootless.run("build", "--ulimit", "nofile=1:-1", ".")
     assert done.code == 4 and "--ulimit nofile" in done.err, done
+
+
+def test_add_of_an_archive_a_url_and_a_repository(rootless: Rootless, tmp_path: Path) -> None:
+    assert rootless.run("base", "busybox").code == 0
+    with tarfile.open(rootless.home / "a.tar", "w") as tar:
+        for name, kind, uid in (("f", tarfile.REGTYPE, 1000), ("null", tarfile.CHRTYPE, 0)):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.uid, entry.mode = kind, uid, 0o640
+            tar.addfile(entry)
+    with tarfile.open(rootless.home / "far.tar", "w") as tar:
+        entry = tarfile.TarInfo("f")
+        entry.uid = 1_000_000
+        tar.addfile(entry)
+    with serving(tmp_path / "web") as web:
+        web.put("f", b"fetched")
+        work = tmp_path / "web/r"
+        script = "git init -q . && echo x >in-git && git add . && git -c user.name=t -c user.email=t commit -qm x"
+        work.mkdir()
+        subprocess.run(["sh", "-c", f"{script} && git clone -q --bare . ../r.git"], cwd=work, check=True)
+        subprocess.run(["git", "update-server-info"], cwd=tmp_path / "web/r.git", check=True)
+        (rootless.home / "Dockerfile").write_text(
+            f"FROM busybox\nADD a.tar /a\nADD --link {web.url}/f /u/\nADD {web.url}/r.git /r\n"
+            "RUN stat -c '%n %u:%g %a' /a/f /u/f /r/in-git; ls /a\n"
+        )
+        done = rootless.run("build", "--progress", "plain", ".")
+    assert done.code == 0, done
+    for words in ("/a/f 0:0 640", "/u/f 0:0 600", "/r/in-git 0:0 644", "left out null: a device"):
+        assert words in done.err, done
+    # Whose the files were is no matter: they become root's.
+    (rootless.home / "Dockerfile").write_text("FROM busybox\nADD far.tar /a\nRUN stat -c '%u' /a/f | grep -x 0\n")
+    far = rootless.run("build", ".")
+    assert far.code == 0, far
 
 
 def test_the_doctor_agrees(rootless: Rootless) -> None:

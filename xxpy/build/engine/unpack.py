@@ -7,6 +7,7 @@ folder, links in it are followed inside it only, and entries, bytes and memory a
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import stat
@@ -60,7 +61,7 @@ def unpack(path: str, root: Path, folder: str, owner: Owner | None, say: Callabl
     except (tarfile.TarError, BadStream, EOFError, ValueError) as error:
         raise SourceError(
             f"the archive {os.path.basename(path)} cannot be unpacked: {error}",
-            remedy="make it again, or copy it as it is with --unpack=false",
+            remedy="make it again, give its files to one user with --chown, or copy it as it is: --unpack=false",
             reason="bad-archive",
         ) from error
     work.set_times()
@@ -83,7 +84,7 @@ class _Unpacker:
             return
         if entry.islnk():
             return
-        os.chown(full, *(self._owner or (entry.uid, entry.gid)), follow_symlinks=False)
+        self._give(entry, full)
         if not entry.issym():
             os.chmod(full, entry.mode & 0o7777)
             for key, value in entry.pax_headers.items():
@@ -91,6 +92,18 @@ class _Unpacker:
                 if name != key and is_kept(name):
                     os.setxattr(full, name, value.encode("utf-8", "surrogateescape"))
         self._times.append((full, min(max(entry.mtime, 0), _LATEST)))
+
+    def _give(self, entry: tarfile.TarInfo, full: str) -> None:
+        owner = self._owner or (entry.uid, entry.gid)
+        try:
+            os.chown(full, *owner, follow_symlinks=False)
+        except (OSError, OverflowError) as error:
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:
+                raise
+            # An id beyond those that the user may map (user_namespaces(7)).
+            raise BadStream(
+                f"{entry.name[:100]!r} belongs to {owner[0]}:{owner[1]}, which cannot be had here"
+            ) from None
 
     def set_times(self) -> None:
         """The times of the entries, folders last: what was put into them has changed theirs."""
