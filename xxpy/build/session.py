@@ -14,7 +14,7 @@ from xxpy.build.contexts import Contexts, open_all
 from xxpy.build.descriptor import Descriptor
 from xxpy.build.dockerfile.bases import Images
 from xxpy.build.dockerfile.front import Request, make_graph
-from xxpy.build.dockerfile.parse import parse
+from xxpy.build.dockerfile.parse import check_syntax, parse
 from xxpy.build.dockerfile.scope import PROXIES
 from xxpy.build.engine import Job
 from xxpy.build.engine.embedded import Embedded
@@ -65,6 +65,8 @@ def plan_order(order: Order, images: Images) -> Plan:
     """Read the Dockerfile and decide where each step runs. Raises XxError."""
     host = Platform.host()
     file = parse(read_dockerfile(order.file), order.place)
+    if syntax := order.build_args.get("BUILDKIT_SYNTAX", ""):
+        check_syntax(syntax)
     request = Request(
         order.platforms, host, order.build_args, order.target, order.labels, contexts=order.contexts.sources
     )
