@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 import rich
 from conftest import lacking
 from support import BOTH, ROOT, START, Done
+from webserver import serving
 
 UID, NAME = 64123, "xx-tester"
 PYTHON = "/usr/bin/python3"
@@ -34,7 +36,7 @@ class Rootless:
         for module in (click, rich):
             assert module.__file__ is not None
             shutil.copytree(Path(module.__file__).parent, library / module.__name__)
-        for extra in ("pygments", "markdown_it", "mdurl"):
+        for extra in ("pygments", "markdown_it", "mdurl", "requests", "urllib3", "idna", "certifi"):
             source = Path(rich.__file__).parents[1] / extra
             if source.is_dir():
                 shutil.copytree(source, library / extra)
@@ -90,6 +92,37 @@ def test_base_and_build_for_both_platforms(rootless: Rootless) -> None:
     assert (rootless.home / "out.tar").stat().st_uid == UID
     again = rootless.run("build", "--progress", "plain", "--platform", BOTH, ".")
     assert again.code == 0 and " DONE " not in again.err, again
+
+
+def test_add_of_an_archive_a_url_and_a_repository(rootless: Rootless, tmp_path: Path) -> None:
+    assert rootless.run("base", "busybox").code == 0
+    with tarfile.open(rootless.home / "a.tar", "w") as tar:
+        for name, kind, uid in (("f", tarfile.REGTYPE, 1000), ("null", tarfile.CHRTYPE, 0)):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.uid, entry.mode = kind, uid, 0o640
+            tar.addfile(entry)
+    with tarfile.open(rootless.home / "far.tar", "w") as tar:
+        entry = tarfile.TarInfo("f")
+        entry.uid = 1_000_000
+        tar.addfile(entry)
+    with serving(tmp_path / "web") as web:
+        web.put("f", b"fetched")
+        work = tmp_path / "web/r"
+        script = "git init -q . && echo x >in-git && git add . && git -c user.name=t -c user.email=t commit -qm x"
+        work.mkdir()
+        subprocess.run(["sh", "-c", f"{script} && git clone -q --bare . ../r.git"], cwd=work, check=True)
+        subprocess.run(["git", "update-server-info"], cwd=tmp_path / "web/r.git", check=True)
+        (rootless.home / "Dockerfile").write_text(
+            f"FROM busybox\nADD a.tar /a\nADD --link {web.url}/f /u/\nADD {web.url}/r.git /r\n"
+            "RUN stat -c '%n %u:%g %a' /a/f /u/f /r/in-git; ls /a\n"
+        )
+        done = rootless.run("build", "--progress", "plain", ".")
+    assert done.code == 0, done
+    for words in ("/a/f 1000:0 640", "/u/f 0:0 600", "/r/in-git 0:0 644", "left out null: a device"):
+        assert words in done.err, done
+    (rootless.home / "Dockerfile").write_text("FROM busybox\nADD far.tar /a\n")
+    far = rootless.run("build", ".")
+    assert far.code == 5 and "belongs to 1000000:0" in far.err, far
 
 
 def test_the_doctor_agrees(rootless: Rootless) -> None:

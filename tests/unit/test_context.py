@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from test_front import AMD64, ARM64, FakeImages
 
-from xxpy.build.context import Context, HashCache, Stamp, clean, open_context
+from xxpy.build.context import Context, HashCache, Stamp, open_context
 from xxpy.build.dockerfile.front import Request, make_graph
 from xxpy.build.dockerfile.parse import parse
-from xxpy.build.graph import Graph
+from xxpy.build.graph import CopyAction, Graph
 from xxpy.build.keys import Keys, compute_keys
+from xxpy.build.selection import clean, take
 from xxpy.errors import SourceError
 
 
@@ -146,8 +147,92 @@ def test_labels_and_line_numbers_are_not_in_a_key(folder: Path) -> None:
     assert sorted(one) == sorted(two)
 
 
-@pytest.mark.parametrize("source", ["nowhere", "*.nope", "a.txt nowhere"])
+@pytest.mark.parametrize("source", ["nowhere", "no/*.c", "a.txt nowhere", "dangl*"])
 def test_a_missing_source_has_its_place(folder: Path, source: str) -> None:
+    (folder / "dangling").symlink_to("nothing")
     with pytest.raises(SourceError) as caught:
         keys_of(folder, f"FROM a\n\nCOPY {source} /to/\n")
     assert caught.value.reason == "copy-source-missing" and caught.value.place == "Dockerfile:3"
+
+
+def differs(folder: Path, text: str, change: str) -> bool:
+    """Whether the last step's key is another after the file ``change`` was written."""
+    keys = []
+    for content in ("before", "after"):
+        (folder / change).write_text(content)
+        graph, found = keys_of(folder, text)
+        keys.append(found.of[list(graph)[-1].digest])
+    return keys[0] != keys[1]
+
+
+@pytest.mark.parametrize(
+    ("step", "covered", "other"),
+    [
+        ("COPY --exclude=*.c src /", "src/deep/z.c", "src/x.c"),
+        ("COPY --exclude=deep --exclude=!deep/z.c src /", "src/deep/z.c", "src/deep/new"),
+        ("COPY --exclude=*.c src/* /to/", "src/new", "src/x.c"),
+        ("COPY --parents src/**/z.c /", "src/deep/z.c", "src/x.c"),
+        ("COPY --parents src/./deep /", "src/deep/new", "a.txt"),
+        ("COPY --parents --exclude=deep/z.c src/./ /", "src/x.c", "src/deep/z.c"),
+        ("ADD src/*.c /", "src/x.c", "src/deep/z.c"),
+    ],
+)
+def test_the_key_covers_just_what_is_copied(folder: Path, step: str, covered: str, other: str) -> None:
+    (folder / "src/deep/w.c").write_text("w")
+    assert differs(folder, f"FROM a\n{step}\n", covered)
+    assert not differs(folder, f"FROM a\n{step}\n", other)
+
+
+def test_links_between_files_attributes_and_names_are_in_the_key(folder: Path) -> None:
+    def key(source: str) -> str:
+        graph, found = keys_of(folder, f"FROM a\nCOPY {source} /to/\n")
+        return found.of[list(graph)[-1].digest]
+
+    (folder / "src/y.c").write_text("src/x.c")
+    before = key("src")
+    (folder / "src/y.c").unlink()
+    (folder / "src/y.c").hardlink_to(folder / "src/x.c")
+    assert (linked := key("src")) != before
+    os.setxattr(folder / "src/x.c", "user.mark", b"1")
+    assert key("src") != linked
+    os.chmod(folder / "src", 0o700)
+    assert key("src") == key("src")
+
+
+def test_what_a_fetched_source_is_is_its_key(folder: Path) -> None:
+    request = Request((AMD64,), AMD64)
+    found = []
+    for host in ("one.test", "two.test"):
+        graph = make_graph(parse(f"FROM a\nADD https://{host}/f /\n", "Dockerfile"), request, FakeImages())
+        (source,) = [vertex.digest for vertex in graph if vertex.label.text.startswith("fetch")]
+        keys = [compute_keys(graph, opened(folder), "Dockerfile", {source: content}).of for content in ("1", "2")]
+        found += [{key for digest, key in each.items()} for each in keys]
+        assert found[-1] != found[-2]
+
+
+def test_a_link_is_followed_inside_and_keeps_its_name(folder: Path) -> None:
+    (folder / "link").symlink_to("/src/x.c")
+    (folder / "hidden").symlink_to("a.txt")
+    (folder / ".dockerignore").write_text("hidden\n")
+    action = CopyAction(1, (), "/")
+    taken = take(opened(folder), action, "link")
+    assert [(one.path, one.name) for one in taken] == [("src/x.c", "link")]
+    assert [one.name for one in take(opened(folder), action, "[hl]i*")] == ["link"]
+    with pytest.raises(SourceError) as caught:
+        take(opened(folder), action, "hidden")
+    assert caught.value.reason == "copy-source-missing"
+
+
+def test_patterns_do_not_go_through_links(folder: Path) -> None:
+    (folder.parent / "outside").mkdir()
+    (folder.parent / "outside/secret").write_text("x")
+    (folder / "way-out").symlink_to(folder.parent / "outside")
+    (folder / "way-in").symlink_to("src")
+    assert take(opened(folder), CopyAction(1, (), "/"), "*/secret") == []
+    assert take(opened(folder), CopyAction(1, (), "/"), "way-*/x.c") == []
+
+
+def test_folders_on_the_way_come_with_what_is_in_them(folder: Path) -> None:
+    (folder / ".dockerignore").write_text("src\n!src/deep/z.c\n")
+    (one,) = take(opened(folder), CopyAction(1, (), "/"), "src")
+    assert [(entry.name, entry.parent) for entry in one.entries] == [("", False), ("deep", True), ("deep/z.c", False)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 from pathlib import Path
 
@@ -72,6 +73,44 @@ def test_what_is_unpacked_is_gone_afterwards(store: Store) -> None:
         assert context.select("f") == ["f"] and context.digest("f")
         context.save()
     assert list(store.tmp.iterdir()) == [] and list(store.files.iterdir()) == []
+
+
+def test_folders_may_forbid_what_is_put_into_them(store: Store) -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, kind, mode in (
+            ("./", tarfile.DIRTYPE, 0),
+            ("d", tarfile.DIRTYPE, 0o555),
+            ("d/e", tarfile.DIRTYPE, 0o500),
+            ("d/e/f", tarfile.REGTYPE, 0o4750),
+        ):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.mode, entry.uid = kind, mode, 4321
+            archive.addfile(entry)
+    with opened(Given("-", "d/e/f"), store, HostCa(), io.BytesIO(out.getvalue())) as found:
+        folder = found.folder
+        assert [(folder / each).stat().st_mode & 0o7777 for each in ("d", "d/e", "d/e/f")] == [0o555, 0o500, 0o4750]
+        assert (folder / "d/e/f").stat().st_uid == os.geteuid() and folder.stat().st_mode & 0o700 == 0o700
+    assert list(store.tmp.iterdir()) == []
+
+
+def test_a_link_in_the_place_of_a_folder_leads_nowhere(store: Store, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    (secret / "in").mkdir(parents=True, mode=0o700)
+    os.utime(secret / "in", (1000, 1000))
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name in ("d", "d/in"):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.mode, entry.mtime = tarfile.DIRTYPE, 0o777, 5
+            archive.addfile(entry)
+        entry = tarfile.TarInfo("d")
+        entry.type, entry.linkname = tarfile.SYMTYPE, str(secret)
+        archive.addfile(entry)
+        archive.addfile(tarfile.TarInfo("Dockerfile"))
+    with opened(Given("-"), store, HostCa(), io.BytesIO(out.getvalue())):
+        info = (secret / "in").stat()
+        assert info.st_mode & 0o777 == 0o700 and info.st_mtime == 1000
 
 
 def test_it_is_gone_after_an_interrupt_too(store: Store) -> None:

@@ -7,7 +7,19 @@ import pytest
 from xxpy.build.dockerfile.bases import BaseImage
 from xxpy.build.dockerfile.front import Request, make_graph
 from xxpy.build.dockerfile.parse import parse
-from xxpy.build.graph import CopyAction, ExecOp, FileOp, Graph, ImageConfig, MkdirAction, Result, SourceOp, Vertex
+from xxpy.build.graph import (
+    CopyAction,
+    ExecOp,
+    FileOp,
+    Graph,
+    ImageConfig,
+    MakeFileAction,
+    MergeOp,
+    MkdirAction,
+    Result,
+    SourceOp,
+    Vertex,
+)
 from xxpy.build.plan import How, make_plan
 from xxpy.errors import DockerfileError, HostError, SourceError, UnsupportedError
 from xxpy.platforms import Platform
@@ -113,8 +125,6 @@ def test_named_contexts_go_before_images_and_stages() -> None:
     assert [name for name, _ in runs(found)] == ["x"]
     sources = [vertex.op.identifier.partition("@")[0] for vertex in found if isinstance(vertex.op, SourceOp)]
     assert sources == ["docker-image://example.test/other", "local://files", "docker-image://example.test/b"]
-    copies = [action for vertex in found if isinstance(vertex.op, FileOp) for action in vertex.op.actions]
-    assert [action.owner for action in copies if isinstance(action, CopyAction)] == ["0:0", ""]
     sources = [
         vertex.op.identifier for vertex in graph(text, ARM64, contexts=contexts) if isinstance(vertex.op, SourceOp)
     ]
@@ -157,7 +167,44 @@ def test_copy_becomes_actions() -> None:
     actions = [action for vertex in found if isinstance(vertex.op, FileOp) for action in vertex.op.actions]
     assert actions[0] == MkdirAction("/w")
     assert actions[1] == CopyAction(1, ("x", "y*"), "/to/", "1:2", 0o640)
-    assert isinstance(actions[2], CopyAction) and actions[2].dest == "/w/" and actions[2].owner == "0:0"
+    assert actions[2] == CopyAction(1, (".",), "/w/")
+
+
+def test_flags_of_copy_and_add() -> None:
+    found = graph(
+        "FROM a\nARG N=*.o M=u+x\nCOPY --parents --exclude=$N --exclude=b --chmod=$M x <<E /to/\nt\nE\n"
+        "ADD --unpack=false a /to\nADD --keep-git-dir a.tar https://h.test/r.git#v:d https://h.test/f[1] b.tar /to/\n"
+    )
+    ops = [vertex for vertex in found if isinstance(vertex.op, FileOp)]
+    actions = [vertex.op.actions for vertex in ops if isinstance(vertex.op, FileOp)]
+    assert actions[0] == (
+        CopyAction(1, ("x",), "/to/", "", -1, "u+x", ("*.o", "b"), True),
+        MakeFileAction("/to/E", "t\n", "0:0", 0o744, "E"),
+    )
+    assert actions[1] == (CopyAction(1, ("a",), "/to"),)
+    assert actions[2] == (
+        CopyAction(1, ("a.tar",), "/to/", unpack=True),
+        CopyAction(2, ("d",), "/to/"),
+        CopyAction(3, ("f\\[1]",), "/to/"),
+        CopyAction(1, ("b.tar",), "/to/", unpack=True),
+    )
+    sources = [found.vertices[given.digest].op for given in ops[2].inputs[1:]]
+    assert [op.identifier for op in sources if isinstance(op, SourceOp)] == [
+        "local://context", "git://h.test/r.git#v", "https://h.test/f[1]",
+    ]  # fmt: skip
+
+
+def test_link_is_a_tree_of_its_own_laid_over_the_stages() -> None:
+    text = "FROM a\nRUN x\nCOPY --link y /\nCOPY --link --chown=me y /\nFROM scratch\nCOPY --link y /\n"
+    found = graph(text.replace("FROM scratch", "FROM scratch AS t"), target_stage="t")
+    assert not any(isinstance(vertex.op, MergeOp) for vertex in found)
+    found = graph(text.partition("FROM scratch")[0])
+    (merge,) = [vertex for vertex in found if isinstance(vertex.op, MergeOp)]
+    copied = found.vertices[merge.inputs[1].digest]
+    assert copied.inputs[0].digest == "" and isinstance(found.vertices[merge.inputs[0].digest].op, ExecOp)
+    assert [entry.created_by for entry in only(found).history] == [
+        "RUN x", "COPY --link y /", "COPY --link --chown=me y /",
+    ]  # fmt: skip
 
 
 def test_stages_by_number_and_in_any_case() -> None:
@@ -172,13 +219,28 @@ def test_only_what_the_target_needs_is_made() -> None:
 
 
 REFUSED = {
-    "FROM a\nADD x /\n": (UnsupportedError, "unsupported", 2),
     "FROM a\nSTOPSIGNAL SIGNOPE\n": (DockerfileError, "bad-signal", 2),
     "FROM a\nVOLUME $nope\n": (DockerfileError, "empty-path", 2),
     "FROM a\nEXPOSE 70000\n": (DockerfileError, "bad-port", 2),
     "FROM a\nRUN --mount=type=secret,id=x y\n": (UnsupportedError, "unsupported", 2),
     "FROM a\nRUN --security=insecure y\n": (UnsupportedError, "unsupported", 2),
-    "FROM a\nCOPY --link x y\n": (UnsupportedError, "unsupported", 2),
+    "FROM a\nCOPY --link=no x y\n": (DockerfileError, "bad-flag", 2),
+    "FROM a\nCOPY --link --link x y\n": (DockerfileError, "bad-flag", 2),
+    "FROM a\nCOPY --exclude x y\n": (DockerfileError, "bad-flag", 2),
+    "FROM a\nCOPY --chmod=888 x y\n": (DockerfileError, "bad-mode", 2),
+    "FROM a\nCOPY --chmod=10000 x y\n": (DockerfileError, "bad-mode", 2),
+    "FROM a\nCOPY https://h.test/x y\n": (DockerfileError, "copy-url", 2),
+    "FROM a\nCOPY git@h.test:x y\n": (DockerfileError, "copy-url", 2),
+    "FROM a\nCOPY --checksum=sha256:0 x y\n": (DockerfileError, "bad-flag", 2),
+    "FROM a\nADD --from=x x y\n": (DockerfileError, "bad-flag", 2),
+    "FROM a\nADD --parents x y\n": (DockerfileError, "bad-flag", 2),
+    "FROM a\nADD --checksum=sha256:0 https://h.test/x y\n": (DockerfileError, "bad-checksum", 2),
+    "FROM a\nADD --checksum=0 x y\n": (DockerfileError, "bad-checksum", 2),
+    "FROM a\nADD --checksum=0 git://h.test/x git://h.test/y z/\n": (DockerfileError, "bad-checksum", 2),
+    "FROM a\nADD --checksum=0 https://h.test/x.git?commit=1 y\n": (DockerfileError, "bad-checksum", 2),
+    "FROM a\nADD https://h.test/x.git#-x y\n": (DockerfileError, "bad-git-url", 2),
+    "FROM a\nADD https:///x y\n": (DockerfileError, "bad-url", 2),
+    "FROM a\nADD x\n": (DockerfileError, "missing-arguments", 2),
     "FROM a AS x\nCOPY --from=x a b\n": (DockerfileError, "stage-cycle", 2),
     "FROM nob AS nox\nFROM a\n": (SourceError, "image-missing", 1),
     "FROM noy AS x\nFROM a AS noy\n": (DockerfileError, "stage-cycle", 1),

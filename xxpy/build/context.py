@@ -11,12 +11,14 @@ import json
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from xxpy.build.dockerfile.ignore import Ignore, has_wildcard, match
-from xxpy.build.graph import Digest, digest_of
+from xxpy.build.dockerfile.ignore import Ignore
+from xxpy.build.graph import CopyAction, Digest, digest_of
+from xxpy.build.selection import Entry, entries_of, found, take
+from xxpy.build.xattrs import kept_xattrs
 from xxpy.errors import SourceError
 
 MOST_ENTRIES = 2_000_000
@@ -108,38 +110,26 @@ class Context:
         for each in (self, *self.named.values()):
             each.hashes.save()
 
-    def select(self, pattern: str) -> list[str]:
-        """The paths that one source of a COPY stands for, sorted; ``""`` is the whole context.
+    def select(self, source: str) -> list[str]:
+        """The paths that one source of a COPY stands for, links resolved inside the context; ``""`` is all of it.
 
-        A name without wildcards gives one path, with symbolic links resolved inside the context, or nothing.
+        Nothing for what is not there.
         """
-        pattern = clean(pattern)
-        if not pattern:
-            return [""]
-        if not has_wildcard(pattern):
-            real = self._resolve(pattern)
-            return [real] if real is not None and self._seen(real) else []
-        depth = pattern.count("/")
-        found = []
-        for path in self._candidates(pattern.split("/")):
-            if path.count("/") == depth and match(pattern, path) and self._seen(path):
-                found.append(path)
-        return sorted(found)
+        try:
+            return [path for path, _ in found(self, source)]
+        except SourceError as error:
+            if error.reason != "copy-source-missing":
+                raise
+            return []
 
-    def _candidates(self, parts: list[str]) -> Iterator[str]:
-        level = [""]
-        for index, part in enumerate(parts):
-            following = []
-            for folder in level:
-                try:
-                    names = os.listdir(self.root / folder)
-                except OSError:
-                    continue
-                prefix = f"{folder}/" if folder else ""
-                following += [prefix + name for name in names if match(part, name)]
-            level = following
-            if index == len(parts) - 1:
-                yield from level
+    def resolve(self, path: str) -> str | None:
+        """See `Tree.resolve`; hidden is what ``.dockerignore`` excludes."""
+        real = self._resolve(path)
+        return real if real is not None and self._seen(real) else None
+
+    def hides(self, path: str) -> bool:
+        """See `Tree.hides`."""
+        return not self._seen(path)
 
     def _resolve(self, path: str) -> str | None:
         """``path`` without symbolic links, as if ``root`` were ``/``; None when it is not there."""
@@ -176,11 +166,13 @@ class Context:
         folder = os.path.isdir(self.root / path) and not os.path.islink(self.root / path)
         return folder and not self.ignore.may_skip(path) and any(True for _ in self.walk(path))
 
-    def walk(self, start: str) -> Iterator[tuple[str, os.stat_result]]:
+    def walk(
+        self, start: str, skip: Callable[[str], bool] = lambda path: False
+    ) -> Iterator[tuple[str, os.stat_result]]:
         """Every file and folder from ``start`` on that is not excluded, folders before what is in them, sorted.
 
-        Sockets are left out and noted in ``skipped_sockets``. Raises SourceError (``context-unreadable``,
-        ``context-too-large``).
+        Folders below ``start`` that ``skip`` names are passed over with all that is in them. Sockets are left out and
+        noted in ``skipped_sockets``. Raises SourceError (``context-unreadable``, ``context-too-large``).
         """
         count = 0
         stack = [start]
@@ -199,7 +191,7 @@ class Context:
                 info = os.lstat(full)
                 excluded = bool(path) and path != start and self.ignore.excludes(path)
                 if stat.S_ISDIR(info.st_mode):
-                    if excluded and self.ignore.may_skip(path):
+                    if (excluded and self.ignore.may_skip(path)) or (path != start and skip(path)):
                         continue
                     names = sorted(os.listdir(full), reverse=True)
                     stack += [f"{path}/{name}" if path else name for name in names]
@@ -211,22 +203,37 @@ class Context:
             if not excluded:
                 yield path, info
 
-    def digest(self, path: str) -> Digest:
-        """A digest of the tree at ``path``: names, types, permission bits, link targets, contents; no times."""
-        rows = []
-        cut = len(path) + 1 if path else 0
-        for name, info in self.walk(path):
-            mode = info.st_mode
-            full = os.path.join(self.root, name)
-            with _readable(full):
+    def rows(self, entries: Iterable[Entry]) -> Iterator[list[object]]:
+        """What can be told of files that are copied: name, type and permission bits, content or link target; no times.
+
+        Attributes and hard links between them are told where there are any.
+        """
+        names: dict[tuple[int, int], str] = {}
+        for entry in entries:
+            mode = entry.info.st_mode
+            content = ""
+            more: list[object] = []
+            with _readable(entry.full):
                 if stat.S_ISREG(mode):
-                    content = self.hashes.digest(full, Stamp.of(info))
+                    content = self.hashes.digest(entry.full, Stamp.of(entry.info))
+                    if entry.info.st_nlink > 1:
+                        first = names.setdefault((entry.info.st_dev, entry.info.st_ino), entry.name)
+                        more = [first] if first != entry.name else []
                 elif stat.S_ISLNK(mode):
-                    content = os.readlink(full)
-                else:
-                    content = ""
-            rows.append([os.fsencode(name[cut:]).hex(), mode, os.fsencode(content).hex()])
-        return digest_of(rows)
+                    content = os.readlink(entry.full)
+                more += [[name, value.hex()] for name, value in kept_xattrs(entry.full, mode)]
+            yield [os.fsencode(entry.name).hex(), mode, os.fsencode(content).hex(), entry.parent, *more]
+
+    def digest(self, path: str) -> Digest:
+        """A digest of the tree at ``path``. Raises SourceError."""
+        return digest_of([*self.rows(entries_of(self, path))])
+
+    def copied(self, action: CopyAction, source: str) -> Digest:
+        """A digest of what ``source`` of ``action`` takes. Raises as `take` does, and SourceError."""
+        taken = take(self, action, source)
+        # Neither the name nor the mode of a folder itself matters: what is in it is copied.
+        rows = [(one, [*self.rows(one.entries)]) for one in taken]
+        return digest_of([found[1:] if one.folder else [one.name, *found] for one, found in rows])
 
 
 class _readable:
@@ -246,17 +253,6 @@ class _readable:
                 reason="context-unreadable",
                 place=self._path,
             ) from error
-
-
-def clean(path: str) -> str:
-    """A source of COPY as a path from the root of what it is taken from; no ``..`` leads out of that."""
-    parts: list[str] = []
-    for part in path.split("/"):
-        if part == "..":
-            parts[-1:] = []
-        elif part not in ("", "."):
-            parts.append(part)
-    return "/".join(parts)
 
 
 def open_context(folder: Path, dockerfile: Path | None, cache_folder: Path, *, closed: bool = False) -> Context:

@@ -181,12 +181,16 @@ class MkdirAction:
 
 @dataclass(frozen=True)
 class MakeFileAction:
-    """Writes the text ``data`` to the file ``path`` (LLB's mkfile). All in the digest."""
+    """Writes the text ``data`` to the file ``path`` (LLB's mkfile); to ``name`` in it, if ``path`` is a folder.
+
+    All in the digest.
+    """
 
     path: str
     data: str
     owner: str = ""
     mode: int = 0o644
+    name: str = ""
 
 
 FileAction = CopyAction | MkdirAction | MakeFileAction

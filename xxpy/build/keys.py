@@ -6,15 +6,17 @@ from the context takes, in place of that input, a digest of just the files that 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from xxpy.build.context import Context
 from xxpy.build.dockerfile.ignore import has_wildcard
 from xxpy.build.graph import CopyAction, Digest, FileOp, Graph, SourceOp, Vertex, digest_of, plain
+from xxpy.build.selection import clean
 from xxpy.errors import SourceError
 
-VERSION = 2
+VERSION = 3
 """Raised when the same vertex would come out otherwise than before."""
 
 LOCAL = "local://"
@@ -22,35 +24,34 @@ LOCAL = "local://"
 
 @dataclass(frozen=True)
 class Keys:
-    """``of`` has the cache key of every vertex; ``selected`` the context's paths that each source of a COPY means."""
+    """``of`` has the cache key of every vertex."""
 
     of: Mapping[Digest, Digest]
-    selected: Mapping[tuple[Digest, str], tuple[str, ...]]
 
 
-def compute_keys(graph: Graph, context: Context, path: str) -> Keys:
+def compute_keys(graph: Graph, context: Context, path: str, contents: Mapping[Digest, Digest] | None = None) -> Keys:
     """The keys of ``graph``; ``path`` is the Dockerfile's, for errors.
 
-    Raises SourceError: ``copy-source-missing``, and what `Context` raises.
+    ``contents`` says of source vertices what they are: the key of such a one, wherever it was fetched from. Raises
+    SourceError: ``copy-source-missing``, and what `Context` raises.
     """
-    keys: dict[Digest, Digest] = {}
-    selected: dict[tuple[Digest, str], tuple[str, ...]] = {}
+    keys: dict[Digest, Digest] = dict(contents or {})
     for vertex in graph:
+        if vertex.digest in keys:
+            continue
         inputs = [keys.get(given.digest, "") for given in vertex.inputs]
-        contents: list[object] = []
+        copied: list[object] = []
         if isinstance(vertex.op, FileOp):
             for action in vertex.op.actions:
                 if isinstance(action, CopyAction) and _is_local(graph, vertex, action):
-                    chosen = _selected(_folder(graph, context, vertex, action), vertex, action, path)
-                    for source, paths in chosen.items():
-                        selected[(vertex.digest, source)] = paths
+                    place = f"{path}:{vertex.label.line}"
                     folder = _folder(graph, context, vertex, action)
-                    contents.append({name: folder.digest(name) for paths in chosen.values() for name in paths})
+                    copied.append([_copied(folder, action, source, place) for source in action.sources])
         keys[vertex.digest] = digest_of(
-            [VERSION, type(vertex.op).__name__, plain(vertex.op), inputs, str(vertex.platform or ""), contents]
+            [VERSION, type(vertex.op).__name__, plain(vertex.op), inputs, str(vertex.platform or ""), copied]
         )
     context.save()
-    return Keys(keys, selected)
+    return Keys(keys)
 
 
 def _is_local(graph: Graph, vertex: Vertex, action: CopyAction) -> bool:
@@ -64,27 +65,20 @@ def _folder(graph: Graph, context: Context, vertex: Vertex, action: CopyAction) 
     return context.at(op.identifier)
 
 
-def _selected(context: Context, vertex: Vertex, action: CopyAction, path: str) -> dict[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
-    place = f"{path}:{vertex.label.line}"
-    for source in action.sources:
-        try:
-            found[source] = tuple(context.select(source))
-        except SourceError as error:
-            error.place = error.place or place
-            raise
-        if not found[source] and not has_wildcard(source):
-            raise _missing(context, source, place)
-    if not any(found.values()):
-        raise _missing(context, " ".join(action.sources), place)
-    return found
+def _copied(context: Context, action: CopyAction, source: str, place: str) -> Digest:
+    try:
+        return context.copied(action, source)
+    except SourceError as error:
+        if error.reason == "copy-source-missing":
+            raise _missing(context, source, place) from None
+        error.place = error.place or place
+        raise
 
 
 def _missing(context: Context, source: str, place: str) -> SourceError:
-    name = source.strip("/")
-    there = (context.root / name).exists() and not has_wildcard(source)
+    there = os.path.lexists(context.root / clean(source)) and not has_wildcard(source)
     return SourceError(
-        f"COPY's source {source} is not in the context {context.root}",
+        f"the source {source} is not in the context {context.root}",
         remedy=".dockerignore leaves it out" if there else "a source is named from the context's root",
         reason="copy-source-missing",
         place=place,

@@ -7,7 +7,6 @@ character device 0:0, the xattr ``user.overlay.opaque``); POSIX pax for what a p
 from __future__ import annotations
 
 import contextlib
-import gzip
 import hashlib
 import io
 import os
@@ -17,18 +16,15 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, cast
 
+from xxpy.build.compressed import MOST_BYTES, MOST_ENTRIES, BadStream, Bounded, by_media_type
 from xxpy.build.descriptor import Descriptor
 from xxpy.build.store import BlobWriter, Store
 from xxpy.errors import StoreError
 
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
 OPAQUE = "user.overlay.opaque"
-
-MOST_BYTES = 64 << 30
-"""Bytes that a layer may unpack to."""
-MOST_ENTRIES = 2_000_000
 
 _WHITEOUT = ".wh."
 _OPAQUE_ENTRY = ".wh..wh..opq"
@@ -153,27 +149,6 @@ def _pax_xattrs(full: str) -> dict[str, str]:
     return {f"SCHILY.xattr.{name}": _xattr(full, name).decode("utf-8", "surrogateescape") for name in sorted(names)}
 
 
-class _Bounded(io.RawIOBase):
-    """A stream that hashes what is read and ends with an error beyond ``limit`` bytes."""
-
-    def __init__(self, source: IO[bytes], limit: int) -> None:
-        self._source = source
-        self._limit = limit
-        self.hash = hashlib.sha256()
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._source.read(len(buffer))
-        self._limit -= len(data)
-        if self._limit < 0:
-            raise _bad("it unpacks to more than is allowed")
-        self.hash.update(data)
-        buffer[: len(data)] = data
-        return len(data)
-
-
 def apply_layer(blob: Path, media_type: str, directory: Path, *, diff_id: str, most_bytes: int = MOST_BYTES) -> None:
     """Unpack a layer into the empty folder ``directory`` as overlayfs wants it.
 
@@ -181,18 +156,21 @@ def apply_layer(blob: Path, media_type: str, directory: Path, *, diff_id: str, m
     ``digest-mismatch`` (what was unpacked is then the caller's to remove).
     """
     with blob.open("rb") as raw:
-        stream = _Bounded(_unpacked(raw, media_type), most_bytes)
+        stream = Bounded(by_media_type(raw, media_type), most_bytes)
         buffered = io.BufferedReader(stream, 1 << 20)
         times: list[tuple[str, int]] = []
+        size = 0
         try:
             with tarfile.open(fileobj=buffered, mode="r|") as tar:
                 for count, entry in enumerate(tar):
-                    if count >= MOST_ENTRIES:
-                        raise _bad(f"it has more than {MOST_ENTRIES} entries")
+                    # The holes of a sparse file are not in the stream.
+                    size += entry.size
+                    if count >= MOST_ENTRIES or size > most_bytes:
+                        raise _bad(f"it has more than {MOST_ENTRIES} entries or {most_bytes} bytes")
                     _unpack(tar, entry, os.fspath(directory), times)
             while buffered.read(1 << 20):
                 pass
-        except (tarfile.TarError, zlib.error, _ZstdFailed, EOFError, gzip.BadGzipFile, ValueError) as error:
+        except (tarfile.TarError, BadStream, ValueError) as error:
             raise _bad(str(error)) from error
     found = "sha256:" + stream.hash.hexdigest()
     if found != diff_id:
@@ -204,39 +182,6 @@ def apply_layer(blob: Path, media_type: str, directory: Path, *, diff_id: str, m
     for path, mtime in reversed(times):
         with contextlib.suppress(FileNotFoundError):
             os.utime(path, (mtime, mtime), follow_symlinks=False)
-
-
-class _ZstdFailed(Exception):
-    """zstandard's own error, which can only be named once that library is imported."""
-
-
-class _Zstd(io.RawIOBase):
-    """A zstd stream. The library is imported with the first layer that needs it: few do."""
-
-    def __init__(self, raw: IO[bytes]) -> None:
-        import zstandard
-
-        self._error: type[Exception] = zstandard.ZstdError
-        self._reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(raw, read_across_frames=True)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        try:
-            data = self._reader.read(len(buffer))
-        except self._error as error:
-            raise _ZstdFailed(str(error)) from error
-        buffer[: len(data)] = data
-        return len(data)
-
-
-def _unpacked(raw: IO[bytes], media_type: str) -> IO[bytes]:
-    if media_type.endswith(("+gzip", ".gzip")):
-        return cast(IO[bytes], gzip.GzipFile(fileobj=raw))
-    if media_type.endswith("+zstd"):
-        return cast(IO[bytes], _Zstd(raw))
-    return raw
 
 
 def _bad(why: str) -> StoreError:

@@ -77,10 +77,9 @@ def _decide(vertex: Vertex, host: Platform, serves: tuple[Platform, ...], graph:
     shared = len(graph.results) > 1 and len(serves) == len(graph.results)
     suffix = "; once for all platforms" if shared else ""
     if isinstance(vertex.op, SourceOp):
-        kind = "the build context" if vertex.op.identifier.startswith("local://") else "a base image"
-        return How.NONE, f"{kind}: files only{suffix}"
+        return How.NONE, f"{_source_kind(vertex.op)}: files only{suffix}"
     if isinstance(vertex.op, FileOp):
-        return How.NONE, f"COPY and WORKDIR only move files{suffix}"
+        return How.NONE, f"COPY, ADD and WORKDIR only move files{suffix}"
     if isinstance(vertex.op, ExecOp) and vertex.platform is not None:
         if vertex.platform == host:
             return How.NATIVE, f"its stage is on {host}, this machine's own platform{suffix}"
@@ -88,6 +87,11 @@ def _decide(vertex: Vertex, host: Platform, serves: tuple[Platform, ...], graph:
             return How.NATIVE, f"{host} runs {vertex.platform} programs itself{suffix}"
         return How.EMULATED, f"its stage is on {vertex.platform}, this machine is {host}{suffix}"
     return How.NONE, f"no program to run{suffix}"
+
+
+def _source_kind(op: SourceOp) -> str:
+    kinds = {"local": "the build context", "docker-image": "a base image", "git": "a repository"}
+    return kinds.get(op.identifier.partition("://")[0], "a file from outside")
 
 
 def _emulator(vertex: Vertex) -> str:

@@ -24,6 +24,7 @@ from xxpy.build.hostca import HostCa
 from xxpy.build.keys import compute_keys
 from xxpy.build.outcome import Outcome
 from xxpy.build.plan import Plan, make_plan
+from xxpy.build.remotes import Remotes
 from xxpy.build.store import INDEX_TYPE, Store
 from xxpy.errors import DockerfileError, SourceError
 from xxpy.platforms import Platform
@@ -76,9 +77,21 @@ def plan_order(order: Order, images: Images) -> Plan:
 def solve_order(order: Order, plan: Plan, store: Store, listener: Listener) -> Outcome:
     """Run what must be run of ``plan``, give the image its names and write it out. Raises XxError."""
     context = open_all(order.context, order.file, order.contexts, store.files)
-    keys = compute_keys(plan.graph, context, order.place)
+    remotes = Remotes(store, order.host_ca).find(plan.graph, order.place, listener)
+    keys = compute_keys(plan.graph, context, order.place, {digest: each.key for digest, each in remotes.items()})
     proxies = tuple(f"{name}={value}" for name, value in order.build_args.items() if name in PROXIES)
-    job = Job(plan, keys, context, order.place, order.epoch, order.no_cache, order.host_ca, proxies, order.annotations)
+    job = Job(
+        plan,
+        keys,
+        context,
+        order.place,
+        epoch=order.epoch,
+        no_cache=order.no_cache,
+        host_ca=order.host_ca,
+        proxies=proxies,
+        annotations=order.annotations,
+        remotes=remotes,
+    )
     outcome = Embedded(store).solve(job, listener)
     index = index_of(store, outcome, order.annotations)
     for tag in order.tags:

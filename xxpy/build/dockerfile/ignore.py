@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from xxpy.errors import SourceError
@@ -110,6 +111,17 @@ class Ignore:
         self._exceptions = tuple(rule for rule in rules if rule.again)
 
     @classmethod
+    def of(cls, patterns: Iterable[str]) -> Ignore:
+        """The rules of ``patterns``; ``!`` stands before what is brought back. Raises SourceError (``bad-pattern``)."""
+        rules = []
+        for text in patterns:
+            again = text.strip().startswith("!")
+            pattern = _clean(text.strip()[again:].strip())
+            if pattern:
+                rules.append(_Rule(_compiled(pattern, True), again, pattern))
+        return cls(tuple(rules))
+
+    @classmethod
     def parse(cls, text: str) -> Ignore:
         """Read the file's text; an unreadable pattern is a SourceError (``bad-pattern``) with its line."""
         rules = []
@@ -144,6 +156,10 @@ class Ignore:
     def may_skip(self, folder: str) -> bool:
         """Whether an excluded folder can be passed over: no ``!`` rule could match anything in it."""
         return not any(_may_be_below(rule.text, folder) for rule in self._exceptions)
+
+    def may_reach_below(self, folder: str) -> bool:
+        """Whether some rule could match something in ``folder``."""
+        return any(_may_be_below(rule.text, folder) for rule in self._rules)
 
 
 def _reaches(regex: re.Pattern[str], path: str) -> bool:

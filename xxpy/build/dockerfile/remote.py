@@ -165,6 +165,13 @@ def http_op(url: str, checksum: str) -> tuple[SourceOp, str]:
     return SourceOp(url, tuple(sorted(attrs.items()))), name
 
 
+def told(op: SourceOp) -> str:
+    """A source vertex in words, for its label."""
+    url = dict(op.attrs).get("git.fullurl")
+    ref = op.identifier.partition("#")[2]
+    return f"fetch {shown(op.identifier if url is None else url)}" + (f" at {ref}" if url is not None and ref else "")
+
+
 def shown(url: str) -> str:
     """A URL for people: without a user's name and password."""
     return re.sub(r"(?<=://)[^/@\s]*@", "", url)[:200]

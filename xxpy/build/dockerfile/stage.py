@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
-from xxpy.build.dockerfile.copy import copy_actions
+from xxpy.build.dockerfile.copy import ADD_FLAGS, COPY_FLAGS, copy_files, is_numeric
 from xxpy.build.dockerfile.flags import Flags
 from xxpy.build.dockerfile.healthcheck import read_healthcheck
 from xxpy.build.dockerfile.instructions import Heredoc, Instruction, Stage
@@ -18,16 +18,17 @@ from xxpy.build.dockerfile.made import DEFAULT_PATH, Made
 from xxpy.build.dockerfile.onbuild import trigger_of, triggers_named
 from xxpy.build.dockerfile.parse import pairs
 from xxpy.build.dockerfile.ports import exposed
+from xxpy.build.dockerfile.remote import told
 from xxpy.build.dockerfile.signals import is_signal
 from xxpy.build.graph import (
+    SCRATCH,
     Digest,
     ExecOp,
-    FileAction,
     FileOp,
     HistoryEntry,
     Input,
     Label,
-    MakeFileAction,
+    MergeOp,
     MkdirAction,
     NetMode,
     Op,
@@ -62,6 +63,7 @@ class StageMaker:
         self._roots = roots
         self._vertices = vertices
         self._handlers: dict[str, Callable[[Instruction], None]] = {
+            "ADD": self._add_files,
             "ARG": self._arg,
             "CMD": self._cmd,
             "COPY": self._copy,
@@ -86,8 +88,7 @@ class StageMaker:
             handler = self._handlers.get(instruction.name)
             with triggers_named(instruction):
                 if handler is None:
-                    hint = "use COPY for files of the context" if instruction.name == "ADD" else "leave it out"
-                    raise refused(instruction.name, self._place(instruction), hint)
+                    raise refused(instruction.name, self._place(instruction), "leave it out")
                 handler(instruction)
 
     def _place(self, at: Instruction) -> str:
@@ -145,23 +146,30 @@ class StageMaker:
         return (*shell, f"{line}\n{bodies}")
 
     def _copy(self, at: Instruction) -> None:
-        flags = Flags(at, self._scope, allowed=("from", "chown", "chmod"), later=("link", "parents", "exclude"))
+        flags = Flags(at, self._scope, **COPY_FLAGS)
         taken = flags.get("from")
-        if taken:
-            source = self._roots.copied_from(taken, self._stage, at)
-        else:
-            source = self._add(SourceOp(CONTEXT), (), _context_label(at))
-        actions: list[FileAction] = copy_actions(
-            at, self._scope, self._made.workdir, flags, from_context=self._is_context(source)
-        )
-        needs_source = any(not isinstance(action, MakeFileAction) for action in actions)
-        inputs = (self._made.root, source) if needs_source else (self._made.root,)
-        self._layer(FileOp(tuple(actions)), inputs, at)
+        self._files(at, flags, self._roots.copied_from(taken, self._stage, at) if taken else None)
 
-    def _is_context(self, source: Digest) -> bool:
-        """Whether a source is a folder of the user's, whose files belong to nobody in an image."""
-        op = self._vertices[source].op if source else None
-        return isinstance(op, SourceOp) and op.identifier.startswith("local://")
+    def _add_files(self, at: Instruction) -> None:
+        self._files(at, Flags(at, self._scope, **ADD_FLAGS), None)
+
+    def _files(self, at: Instruction, flags: Flags, taken: Digest | None) -> None:
+        """A COPY or ADD; ``taken`` is the root of what COPY takes files from, None for the context."""
+        files = copy_files(at, self._scope, self._made.workdir, flags)
+        inputs = [self._made.root]
+        for source in files.sources:
+            if source is not None:
+                inputs.append(self._add(source, (), replace(at, original=told(source))))
+            else:
+                inputs.append(self._add(SourceOp(CONTEXT), (), _context_label(at)) if taken is None else taken)
+        op = FileOp(tuple(files.actions))
+        # A name of --chown is looked up in the stage, which what is linked does not see.
+        if self._made.root and flags.on("link") and is_numeric(flags.get("chown")):
+            copied = self._add(op, (SCRATCH, *inputs[1:]), at)
+            self._layer(MergeOp(), (self._made.root, copied), replace(at, original=f"LINK {at.original}"))
+            self._made.history[-1] = replace(self._made.history[-1], created_by=at.original)
+        else:
+            self._layer(op, tuple(inputs), at)
 
     def _workdir(self, at: Instruction) -> None:
         path = self._scope.word(at.args[0], at)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from xxpy.build.annotations import Annotation
 from xxpy.build.context import Context
 from xxpy.build.events import Listener
+from xxpy.build.graph import Digest
 from xxpy.build.hostca import HostCa
 from xxpy.build.keys import Keys
 from xxpy.build.outcome import Outcome
 from xxpy.build.plan import Plan
+
+if TYPE_CHECKING:
+    from xxpy.build.remotes import Remote
 
 
 @dataclass(frozen=True)
@@ -20,7 +25,8 @@ class Job:
 
     ``dockerfile`` is the path as the user wrote it, for errors. ``epoch`` is SOURCE_DATE_EPOCH, seconds since 1970, or
     None for the present time. ``no_cache`` runs every step again. ``host_ca`` and ``proxies`` (``NAME=value`` for each
-    RUN that does not set NAME itself) enter no cache key and no image.
+    RUN that does not set NAME itself) enter no cache key and no image. ``remotes`` has what each source outside was
+    found to be.
     """
 
     plan: Plan
@@ -32,6 +38,7 @@ class Job:
     host_ca: HostCa = field(default_factory=HostCa)
     proxies: tuple[str, ...] = ()
     annotations: tuple[Annotation, ...] = ()
+    remotes: Mapping[Digest, Remote] = field(default_factory=dict)
 
 
 class Engine(Protocol):

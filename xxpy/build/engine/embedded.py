@@ -18,18 +18,20 @@ from pathlib import Path
 from xxpy.build.disk import storing
 from xxpy.build.engine import Job, syscalls
 from xxpy.build.engine.cache import Cache, Record, Syncer
+from xxpy.build.engine.copy import Origin, tree_origin
 from xxpy.build.engine.emulation import emulators_for, register
 from xxpy.build.engine.execute import Executor
-from xxpy.build.engine.files import Origin, apply, tree_origin
+from xxpy.build.engine.files import apply
 from xxpy.build.engine.images import IMAGE, base_image, index_of, known_image, make_image, unpacked
 from xxpy.build.engine.namespace import Channel, id_maps, run_inside
 from xxpy.build.engine.rooted import remove_tree
-from xxpy.build.engine.snapshots import Chain, Draft, draft, keep, view
+from xxpy.build.engine.snapshots import Chain, Draft, draft, keep, laid_over, view
 from xxpy.build.events import Event, Exporting, Listener, StepDone, StepOutput, StepStarted
-from xxpy.build.graph import Digest, ExecOp, FileOp, SourceOp, Vertex
+from xxpy.build.graph import Digest, ExecOp, FileOp, MergeOp, SourceOp, Vertex
 from xxpy.build.keys import LOCAL
 from xxpy.build.outcome import ImageOutcome, Outcome, StepOutcome
 from xxpy.build.plan import How
+from xxpy.build.remotes import Remotes
 from xxpy.build.store import Store
 from xxpy.build.tools import cgroup_v1, crun_refuses, find_runtime
 from xxpy.errors import HostError, SourceError, XxError
@@ -214,7 +216,7 @@ class _Solver:
         self._tell(StepDone(vertex.digest, time.monotonic(), seconds, cached=cached))
 
     def _solved(self, vertex: Vertex) -> tuple[Record, bool]:
-        if isinstance(vertex.op, SourceOp):
+        if isinstance(vertex.op, SourceOp) and vertex.digest not in self._job.remotes:
             return self._source(vertex.op), False
         key = self._job.keys.of[vertex.digest]
         with self._store.lock(key):
@@ -222,6 +224,10 @@ class _Solver:
             record = None if self._job.no_cache else self._cache.find(key)
             if record is not None:
                 return record, True
+            if isinstance(vertex.op, MergeOp):
+                record = Record(laid_over(*(self._chain_of(vertex, index) for index in range(len(vertex.inputs)))), 0.0)
+                self._cache.put(key, record)
+                return record, False
             began = time.monotonic()
             below = self._chain_of(vertex, 0)
             with draft(self._work, below) as made:
@@ -247,9 +253,18 @@ class _Solver:
         try:
             if isinstance(vertex.op, ExecOp):
                 return self._executor.run(vertex, made, lambda data: self._tell(StepOutput(vertex.digest, data)))
+            if isinstance(vertex.op, SourceOp):
+                remote = self._job.remotes[vertex.digest]
+                Remotes(self._store, self._job.host_ca).fill(vertex.op, remote, made.merged)
+                return ""
             assert isinstance(vertex.op, FileOp)
             with contextlib.ExitStack() as stack:
-                apply(vertex.op.actions, made.merged, lambda index: self._origin(vertex, index, stack))
+                apply(
+                    vertex.op.actions,
+                    made.merged,
+                    lambda index: self._origin(vertex, index, stack),
+                    lambda text: self._tell(StepOutput(vertex.digest, f"{text}\n".encode(errors="replace"))),
+                )
         except SourceError as error:
             error.place = error.place or f"{self._job.dockerfile}:{vertex.label.line}"
             raise
@@ -259,9 +274,7 @@ class _Solver:
         digest = vertex.inputs[index].digest
         op = self._graph.vertices[digest].op if digest else None
         if isinstance(op, SourceOp) and op.identifier.startswith(LOCAL):
-            context = self._job.context.at(op.identifier)
-            selected = self._job.keys.selected
-            return Origin(context.root, lambda source: list(selected.get((vertex.digest, source), ())), context.walk)
+            return Origin(self._job.context.at(op.identifier), (0, 0))
         return tree_origin(stack.enter_context(view(self._work, self._chain_of(vertex, index))))
 
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xxpy.build.engine import process, syscalls
-from xxpy.build.engine.files import apply, tree_origin
+from xxpy.build.engine.places import make_folders
 from xxpy.build.engine.rooted import inside
 from xxpy.build.engine.snapshots import Draft
 from xxpy.build.engine.spec import BindMount, runtime_spec
 from xxpy.build.engine.users import resolve_user
-from xxpy.build.graph import ExecOp, MkdirAction, Vertex
+from xxpy.build.graph import ExecOp, Vertex
 from xxpy.build.hostca import TARGET, HostCa
 from xxpy.build.naming import one_line
 from xxpy.build.tools import Runtime
@@ -77,7 +77,7 @@ class Executor:
         if "HOME" not in taken:
             extra.append(f"HOME={home}")
         if not os.path.isdir(inside(made.merged, op.cwd)):
-            apply([MkdirAction(op.cwd)], made.merged, lambda _: tree_origin(made.merged))
+            make_folders(made.merged, op.cwd, None)
         output = _Tail(on_output)
         with _stubs(made, self._binds()) as binds:
             bundle = made.folder / "bundle"

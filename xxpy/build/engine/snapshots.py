@@ -32,6 +32,15 @@ def whole(snapshots: Path, chain: Chain) -> bool:
     return all((snapshots / name).is_dir() for name in chain)
 
 
+def laid_over(*chains: Chain) -> Chain:
+    """Chains over each other, the first lowest.
+
+    A folder that is there twice counts where it is highest: it hides itself below, and overlayfs takes none twice.
+    """
+    folders = [name for chain in chains for name in chain]
+    return tuple(reversed(dict.fromkeys(reversed(folders))))
+
+
 @dataclass
 class Draft:
     """A snapshot in the making: ``upper`` gets the changes, ``merged`` shows them over the chain while mounted."""
