@@ -237,6 +237,10 @@ def test_a_folder_as_the_base(xx: Xx) -> None:
     assert done.code == 0 and set(last_layer(xx, done)) == {"g"}, done
     manifest = blob(xx, blob(xx, index_of(done))["manifests"][0]["digest"])
     assert len(manifest["layers"]) == 2
+    assert [each["created_by"] for each in config_of(xx, done)["history"]] == [
+        "FROM base",
+        "COPY --from=base /etc/f /g",
+    ]
 
 
 def test_an_oci_layout(xx: Xx, fresh: Xx) -> None:

@@ -251,6 +251,9 @@ def test_only_what_the_target_needs_is_made() -> None:
 REFUSED = {
     "FROM a\nRUN --device=x y\n": (UnsupportedError, "unsupported", 2),
     "FROM a\nRUN --security=insecure y\n": (DockerfileError, "insecure-not-allowed", 2),
+    "FROM a\nSTOPSIGNAL SIGNOPE\n": (DockerfileError, "bad-signal", 2),
+    "FROM a\nVOLUME $nope\n": (DockerfileError, "empty-path", 2),
+    "FROM a\nEXPOSE 70000\n": (DockerfileError, "bad-port", 2),
     "FROM a\nCOPY --link=no x y\n": (DockerfileError, "bad-flag", 2),
     "FROM a\nCOPY --link --link x y\n": (DockerfileError, "bad-flag", 2),
     "FROM a\nCOPY --exclude x y\n": (DockerfileError, "bad-flag", 2),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from test_front import AMD64, env_of, only, runs
 
+from xxpy.build.bases import image_config
 from xxpy.build.dockerfile.bases import BaseImage
 from xxpy.build.dockerfile.front import Request, make_graph
 from xxpy.build.dockerfile.parse import parse
@@ -93,6 +94,16 @@ def test_an_error_names_the_trigger() -> None:
     with pytest.raises(DockerfileError) as caught:
         graph("FROM a\n", "COPY x")
     assert "COPY x" in caught.value.message
+
+
+def test_what_a_foreign_config_may_hold() -> None:
+    given = {"Test": ["CMD", "x"], "Interval": -1, "Timeout": "1s", "StartPeriod": 1 << 70, "Retries": 3}
+    config = image_config({"Healthcheck": given, "OnBuild": ["RUN x"]}, "me")
+    assert config.healthcheck == Healthcheck(("CMD", "x"), retries=3)
+    assert config.on_build == ("RUN x",) and config.author == "me"
+    for healthcheck in ("x", {}, {"Test": "x"}, {"Test": [1]}, None):
+        config = image_config({"Healthcheck": healthcheck, "OnBuild": [1]}, {"not": "text"})
+        assert config.healthcheck is None and config.on_build == () and config.author == ""
 
 
 def test_a_base_hands_on_its_author_and_its_health_check() -> None:

@@ -15,9 +15,9 @@ from xxpy.build.bases import base_of
 from xxpy.build.contexts import LAYOUT
 from xxpy.build.descriptor import Descriptor, digest_of_bytes, hex_of, parse_json_object, platform_of
 from xxpy.build.dockerfile.bases import BaseImage, Images
-from xxpy.build.image import INDEX_TYPES, best_for, image_at
+from xxpy.build.image import INDEX_TYPES, MANIFEST_TYPE, best_for, image_at
 from xxpy.build.names import tag_of
-from xxpy.build.store import JSON_LIMIT, REF_NAME, Store
+from xxpy.build.store import INDEX_TYPE, JSON_LIMIT, REF_NAME, Store
 from xxpy.errors import SourceError, StoreError, UsageError
 from xxpy.platforms import Platform
 
@@ -132,7 +132,9 @@ def _tags(entry: Descriptor) -> set[str]:
 def _typed(layout: Layout, digest: str, blob: Path) -> Descriptor:
     size = blob.stat().st_size
     data = _read(layout, Descriptor("application/octet-stream", digest, size))
-    kind = parse_json_object(data, f"the blob {digest}").get("mediaType")
+    body = parse_json_object(data, f"the blob {digest}")
+    # A manifest need not say what it is (OCI image-spec, manifest.md, "mediaType").
+    kind = body.get("mediaType", INDEX_TYPE if "manifests" in body else MANIFEST_TYPE)
     return Descriptor.from_json({"mediaType": kind, "digest": digest, "size": size})
 
 

@@ -16,7 +16,7 @@ from xxpy.build.credentials import Credentials
 from xxpy.build.descriptor import Descriptor
 from xxpy.build.dockerfile.bases import Images
 from xxpy.build.dockerfile.front import Request, make_graph
-from xxpy.build.dockerfile.parse import parse
+from xxpy.build.dockerfile.parse import check_syntax, parse
 from xxpy.build.dockerfile.scope import PROXIES
 from xxpy.build.engine import Job
 from xxpy.build.engine.embedded import Embedded
@@ -85,6 +85,8 @@ def plan_order(order: Order, images: Images) -> Plan:
     host = Platform.host()
     file = parse(read_dockerfile(order.file), order.place)
     check_stages(file, order.no_cache_stages)
+    if syntax := order.build_args.get("BUILDKIT_SYNTAX", ""):
+        check_syntax(syntax)
     request = Request(
         order.platforms, host, order.build_args, order.target, order.labels, order.run, order.contexts.sources
     )

@@ -21,6 +21,7 @@ from xxpy.build.graph import (
     Digest,
     FileOp,
     Graph,
+    HistoryEntry,
     Input,
     Label,
     Result,
@@ -170,6 +171,7 @@ class _Target:
             everything = FileOp((CopyAction(1, (".",), "/", "0:0"),))
             inputs = (Input(SCRATCH), Input(self._add_folder(identifier, at, label)))
             made.root = self._keep(Vertex(everything, inputs, None, _label(at.original, at, label)))
+            made.history.append(HistoryEntry(at.original, made.root))
             return made, ()
         name = identifier.removeprefix(IMAGE)
         if name == "scratch":
@@ -234,10 +236,12 @@ class _Target:
 
     def _own_platform(self, stage: Stage) -> Platform:
         """What a stage runs on if no FROM of it says otherwise: its own flag, else its base's, else the target."""
-        if stage.platform:
-            return self._platform(stage)
-        parent = find_named(self._file.stages[: stage.index], self._base_name(stage))
-        return self._own_platform(parent) if parent is not None else self._target
+        while not stage.platform:
+            parent = find_named(self._file.stages[: stage.index], self._base_name(stage))
+            if parent is None:
+                return self._target
+            stage = parent
+        return self._platform(stage)
 
     def _platform(self, stage: Stage) -> Platform:
         text = self._globals.word(stage.platform, stage.source)

@@ -44,13 +44,8 @@ def parse(text: str | bytes, path: str) -> Dockerfile:
     """
     text = _decoded(text, path)
     directives = read_directives(text)
-    if directives.syntax and not _SERVED.fullmatch(directives.syntax.split()[0]):
-        raise UnsupportedError(
-            f"# syntax={directives.syntax} is another front end's language, which is not run here",
-            remedy="files for docker/dockerfile:1 are read without it: leave the line out",
-            reason="syntax-unsupported",
-            place=f"{path}:1",
-        )
+    if directives.syntax:
+        check_syntax(directives.syntax, f"{path}:1")
     instructions = tuple(_instruction(line, directives, path) for line in logical_lines(text, directives.escape, path))
     if not instructions:
         raise DockerfileError(
@@ -61,6 +56,17 @@ def parse(text: str | bytes, path: str) -> Dockerfile:
         )
     meta, stages = _stages(instructions, path)
     return Dockerfile(path, directives, instructions, meta, stages)
+
+
+def check_syntax(text: str, place: str = "") -> None:
+    """Refuse a language that is not the Dockerfile's own. Raises UnsupportedError (``syntax-unsupported``)."""
+    if not _SERVED.fullmatch(text.split()[0] if text.strip() else ""):
+        raise UnsupportedError(
+            f"# syntax={text[:200]} is another front end's language, which is not run here",
+            remedy="files for docker/dockerfile:1 are read without it: leave the line out",
+            reason="syntax-unsupported",
+            place=place,
+        )
 
 
 def parse_one(text: str, path: str, lines: Range) -> Instruction:

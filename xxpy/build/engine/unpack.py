@@ -64,7 +64,7 @@ def unpack(path: str, root: Path, folder: str, owner: Owner | None, say: Callabl
             remedy="make it again, give its files to one user with --chown, or copy it as it is: --unpack=false",
             reason="bad-archive",
         ) from error
-    work.set_times()
+    work.finish()
 
 
 class _Unpacker:
@@ -74,6 +74,7 @@ class _Unpacker:
         self._owner = owner
         self._say = say
         self._times: list[tuple[str, float]] = []
+        self._modes: list[tuple[str, int]] = []
 
     def take(self, tar: tarfile.TarFile, entry: tarfile.TarInfo) -> None:
         """Put one entry in its place. Raises BadStream, SourceError, OSError."""
@@ -85,8 +86,13 @@ class _Unpacker:
         if entry.islnk():
             return
         self._give(entry, full)
-        if not entry.issym():
+        if entry.isdir():
+            # What is yet to come into it must get in, whoever this is.
+            os.chmod(full, entry.mode & 0o7777 | stat.S_IRWXU)
+            self._modes.append((full, entry.mode & 0o7777))
+        elif not entry.issym():
             os.chmod(full, entry.mode & 0o7777)
+        if not entry.issym():
             for key, value in entry.pax_headers.items():
                 name = key.removeprefix(_XATTR)
                 if name != key and is_kept(name):
@@ -105,11 +111,19 @@ class _Unpacker:
                 f"{entry.name[:100]!r} belongs to {owner[0]}:{owner[1]}, which cannot be had here"
             ) from None
 
-    def set_times(self) -> None:
-        """The times of the entries, folders last: what was put into them has changed theirs."""
-        for full, mtime in reversed(self._times):
+    def finish(self) -> None:
+        """The times of the entries, folders last: what was put into them has changed theirs. Then their modes."""
+        for full, mtime in filter(self._still_there, reversed(self._times)):
             with contextlib.suppress(FileNotFoundError):
                 os.utime(full, (mtime, mtime), follow_symlinks=False)
+        for full, mode in filter(self._still_there, reversed(self._modes)):
+            if not os.path.islink(full) and os.path.isdir(full):
+                os.chmod(full, mode)
+
+    def _still_there(self, noted: tuple[str, float]) -> bool:
+        """Whether no link has taken the place of a folder above what was noted: that would lead elsewhere."""
+        full = noted[0]
+        return inside(self._folder, os.path.relpath(full, self._folder), follow=False) == full
 
     def _place(self, name: str) -> str:
         """Where an entry goes; its folder is there. Raises BadStream for a name that leads up."""
