@@ -133,10 +133,9 @@ def run_inside(work: Callable[[Channel], Any], on_value: Callable[[Any], None], 
         monitor = os.fork()
         if monitor == 0:
             _quiet_signals()
-    if monitor == 0:
-        for descriptor in (ready_r, mapped_w, values_r):
-            os.close(descriptor)
-        _monitor(work, ready_w, mapped_r, values_w)
+            for descriptor in (ready_r, mapped_w, values_r):
+                os.close(descriptor)
+            _monitor(work, ready_w, mapped_r, values_w)
     for descriptor in (ready_w, mapped_r, values_w):
         os.close(descriptor)
     try:
@@ -201,11 +200,19 @@ def interruptible() -> Iterator[None]:
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
     """Signals that end a build wait while the block runs, which must be short."""
-    old = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    # Not by a mask, which is of one thread: the kernel gives the signal to another, and Python still tells this one.
+    came: list[int] = []
+    old = {number: signal.signal(number, lambda each, _frame: came.append(each)) for number in _ENDING}
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, old)
+        for number, handler in old.items():
+            signal.signal(number, handler)
+        for each in came[:1]:
+            signal.raise_signal(each)
 
 
 def _refused(code: str) -> HostError:
