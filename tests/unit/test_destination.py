@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from xxpy.build.destination import output_file, output_folder
-from xxpy.build.engine.namespace import deferred
+from xxpy.build.engine.namespace import undisturbed
 from xxpy.errors import StoreError
 
 
@@ -70,10 +70,14 @@ def test_a_full_disk() -> None:
 def test_signals_wait(tmp_path: Path) -> None:
     seen: list[int] = []
     old = signal.signal(signal.SIGTERM, lambda number, _frame: seen.append(number))
+    # The kernel may give a signal to any thread.
+    ended = threading.Event()
+    threading.Thread(target=ended.wait).start()
     try:
-        with deferred():
+        with undisturbed():
             os.kill(os.getpid(), signal.SIGTERM)
             assert seen == []
         assert seen == [signal.SIGTERM]
     finally:
+        ended.set()
         signal.signal(signal.SIGTERM, old)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from xxpy.build.disk import storing, sync_directory
-from xxpy.build.engine.namespace import deferred
+from xxpy.build.engine.namespace import undisturbed
 from xxpy.build.engine.rooted import remove_tree
 
 ELSEWHERE = "name another dest="
@@ -50,7 +50,7 @@ def output_file(dest: str) -> Iterator[IO[bytes]]:
             os.rename(temporary, path)
             sync_directory(path.parent)
         finally:
-            with deferred():
+            with undisturbed():
                 temporary.unlink(missing_ok=True)
 
 
@@ -67,11 +67,11 @@ def output_folder(dest: str) -> Iterator[Path]:
         try:
             temporary.mkdir()
             yield temporary
-            with deferred():
+            with undisturbed():
                 _exchange(temporary, path)
                 sync_directory(path.parent)
         finally:
-            with deferred():
+            with undisturbed():
                 if temporary.is_dir():
                     remove_tree(temporary)
 

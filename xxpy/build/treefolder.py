@@ -17,7 +17,7 @@ from typing import IO
 
 from xxpy.build.destination import ELSEWHERE
 from xxpy.build.disk import storing, sync_directory
-from xxpy.build.engine.namespace import deferred
+from xxpy.build.engine.namespace import undisturbed
 from xxpy.build.engine.rooted import remove_tree
 from xxpy.errors import UsageError
 
@@ -139,7 +139,7 @@ def merged_folder(dest: str) -> Iterator[Path]:
         try:
             temporary.mkdir(mode=0o700)
             yield temporary
-            with deferred():
+            with undisturbed():
                 if there:
                     _check_ways(temporary, path)
                     _merge_folders(temporary, path)
@@ -148,7 +148,7 @@ def merged_folder(dest: str) -> Iterator[Path]:
                     os.rename(temporary, path)
                 sync_directory(path)
         finally:
-            with deferred():
+            with undisturbed():
                 if temporary.is_dir():
                     remove_tree(temporary)
 

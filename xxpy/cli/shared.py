@@ -93,7 +93,7 @@ def print_error(error: XxError) -> None:
     if isinstance(error, VerifyError):
         lines += [harmless(line) for line in error.problems]
     # A message may name a file that a stage has made.
-    first, *rest = (harmless(line) for line in error.lines())
+    first, *rest = (harmless(line) for text in error.lines() for line in text.split("\n"))
     lines += [f"ERROR: {first}", *(f"       {line}" for line in rest)]
     with optional_output():
         sys.stderr.write("".join(f"{line}\n" for line in lines))

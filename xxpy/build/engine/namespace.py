@@ -133,10 +133,9 @@ def run_inside(work: Callable[[Channel], Any], on_value: Callable[[Any], None], 
         monitor = os.fork()
         if monitor == 0:
             _quiet_signals()
-    if monitor == 0:
-        for descriptor in (ready_r, mapped_w, values_r):
-            os.close(descriptor)
-        _monitor(work, ready_w, mapped_r, values_w)
+            for descriptor in (ready_r, mapped_w, values_r):
+                os.close(descriptor)
+            _monitor(work, ready_w, mapped_r, values_w)
     for descriptor in (ready_w, mapped_r, values_w):
         os.close(descriptor)
     try:
@@ -200,32 +199,20 @@ def interruptible() -> Iterator[None]:
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Signals that end a build wait while the block runs, which must be short, in this thread and what it forks."""
-    old = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, old)
-
-
-@contextlib.contextmanager
-def deferred() -> Iterator[None]:
-    """As `undisturbed`, in a process with other threads: the kernel gives a signal to any of them that takes it.
-
-    Python's handlers run in the main thread; elsewhere nothing of the block is disturbed anyway.
-    """
+    """Signals that end a build wait while the block runs, which must be short."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    # Not by a mask, which is of one thread: the kernel gives the signal to another, and Python still tells this one.
     came: list[int] = []
-    old = {number: signal.signal(number, lambda number, _frame: came.append(number)) for number in _ENDING}
+    old = {number: signal.signal(number, lambda each, _frame: came.append(each)) for number in _ENDING}
     try:
         yield
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
-        for one in dict.fromkeys(came):
-            signal.raise_signal(one)
+        for each in came[:1]:
+            signal.raise_signal(each)
 
 
 def _refused(code: str) -> HostError:
