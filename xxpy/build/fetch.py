@@ -6,7 +6,6 @@ requests is imported with the first URL: few builds have one.
 
 from __future__ import annotations
 
-import email.utils
 import hashlib
 import time
 from dataclasses import dataclass
@@ -137,6 +136,8 @@ def _agreed(found: Fetched, url: str, checksum: Digest) -> Fetched:
 
 def _time(text: str) -> int:
     """A date of HTTP in seconds since 1970; 0 for none, and for what cannot be a file's."""
+    import email.utils
+
     try:
         found = int(email.utils.parsedate_to_datetime(text).timestamp())
     except (ValueError, TypeError, OverflowError, IndexError):

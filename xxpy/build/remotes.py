@@ -24,7 +24,10 @@ from xxpy.errors import XxError
 
 @dataclass(frozen=True)
 class Remote:
-    """One source vertex: ``key`` is its cache key; of the others the one of its kind is set if it is known already."""
+    """One source vertex: ``key`` is its cache key; of the others the one of its kind is set if it is known already.
+
+    What has ``fetched`` has had its events: for the engine only the store is left to copy from.
+    """
 
     key: Digest
     fetched: Fetched | None = None
@@ -63,19 +66,16 @@ class Remotes:
         ref = op.identifier.partition("#")[2]
         if checksum:
             return Remote(digest_of(["http", attrs["http.filename"], checksum]))
-        began = time.monotonic()
-        listener(StepStarted(vertex.digest, began))
-        if op.identifier.startswith(HTTP):
-            fetched = self._fetcher.fetch(op.identifier)
-            key = digest_of(["http", attrs["http.filename"], fetched.digest, fetched.mtime])
-            made = Remote(key, fetched=fetched)
-        else:
+        if op.identifier.startswith(GIT):
             named = self._git.resolve(attrs["git.fullurl"], ref, attrs.get("git.checksum", ""))
             kept = attrs["git.fullurl"] if "git.keepgitdir" in attrs else ""
             key = digest_of(["git", named.commit, kept, kept and named.name, "git.skipsubmodules" in attrs])
-            made = Remote(key, ref=named)
+            return Remote(key, ref=named)
+        began = time.monotonic()
+        listener(StepStarted(vertex.digest, began))
+        fetched = self._fetcher.fetch(op.identifier)
         listener(StepDone(vertex.digest, time.monotonic(), time.monotonic() - began, cached=False))
-        return made
+        return Remote(digest_of(["http", attrs["http.filename"], fetched.digest, fetched.mtime]), fetched=fetched)
 
     def fill(self, op: SourceOp, remote: Remote, folder: Path) -> None:
         """Put what a source is into an empty folder: a file of mode 0600, or a commit's tree. Raises as `find` does."""

@@ -200,7 +200,10 @@ class _Solver:
 
     def _solve_one(self, vertex: Vertex) -> None:
         began = time.monotonic()
-        self._tell(StepStarted(vertex.digest, began))
+        remote = self._job.remotes.get(vertex.digest)
+        told = remote is not None and remote.fetched is not None
+        if not told:
+            self._tell(StepStarted(vertex.digest, began))
         try:
             record, cached = self._solved(vertex)
         except BaseException as error:
@@ -213,7 +216,8 @@ class _Solver:
         self._chains[vertex.digest] = record.chain
         seconds = 0.0 if cached else time.monotonic() - began
         self._steps[vertex.digest] = StepOutcome(vertex.digest, cached, seconds, record.seconds, record.tail)
-        self._tell(StepDone(vertex.digest, time.monotonic(), seconds, cached=cached))
+        if not told:
+            self._tell(StepDone(vertex.digest, time.monotonic(), seconds, cached=cached))
 
     def _solved(self, vertex: Vertex) -> tuple[Record, bool]:
         if isinstance(vertex.op, SourceOp) and vertex.digest not in self._job.remotes:
