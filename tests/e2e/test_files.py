@@ -373,7 +373,7 @@ def test_urls_that_fail(xx: Xx, web: Web) -> None:
         refused(done, 5, words)
         assert "Dockerfile:2" in done.err
     refused(fetched(xx, "FROM busybox\nADD http://127.0.0.1:1/x /x/\n"), 5, "Connection refused")
-    refused(fetched(xx, "FROM busybox\nADD http://user:pass@127.0.0.1:1/x /x/\n"), 5, "http://127.0.0.1:1/x")
+    refused(fetched(xx, "FROM busybox\nADD http://user:pass@127.0.0.1:1/x /x/\n"), 3, "http://127.0.0.1:1/x")
 
 
 # -- git ----------------------------------------------------------------------------------------------------------

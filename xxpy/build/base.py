@@ -110,6 +110,12 @@ def make_base(
 
     Raises HostError (``program-missing``, ``no-keyring``, ``no-emulator``, ``bootstrap-failed``), StoreError.
     """
+    if others := [each for each in platforms if each.os != "linux"]:
+        raise UsageError(
+            f"{short_name(recipe.name)} is a Linux distribution's: there is none for {others[0]}",
+            remedy="leave that platform out; a stage for it begins FROM scratch",
+            reason="platform-unserved",
+        )
     if find_program("mmdebstrap") is None:
         raise process.missing("mmdebstrap", "")
     keyring, package = _KEYRINGS[recipe.distribution]

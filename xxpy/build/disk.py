@@ -34,7 +34,11 @@ def storing(path: Path, elsewhere: str = "put the store elsewhere") -> Iterator[
                 remedy=f"Make {path} writable for user {os.geteuid()}, or {elsewhere}.",
                 reason="store-unwritable",
             ) from error
-        raise StoreError(f"cannot write {error.filename or path}: {words}", reason="store-failed") from error
+        raise StoreError(
+            f"cannot write {path}: {words}",
+            remedy=f"Name a place whose folders are there and can be written to, or {elsewhere}.",
+            reason="store-failed",
+        ) from error
 
 
 def _existing(path: Path) -> Path:

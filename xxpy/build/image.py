@@ -43,7 +43,7 @@ def read_image(store: Store, name: str, platform: Platform) -> Image:
     if entry is None:
         raise SourceError(
             f"there is no image {short_name(full)} in the store",
-            remedy=f"make it: xx base {short_name(full)} --platform {platform}, or xx build -t {short_name(full)} …",
+            remedy=_how_to_have(short_name(full), platform),
             reason="image-missing",
         )
     manifests = image_manifests(store, entry)
@@ -53,9 +53,18 @@ def read_image(store: Store, name: str, platform: Platform) -> Image:
     has = ", ".join(str(one.platform) for one in manifests if one.platform is not None) or "none"
     raise SourceError(
         f"the image {short_name(full)} has no {platform}; it has {has}",
-        remedy=f"add it: xx base {short_name(full)} --platform {platform}",
+        remedy=_how_to_have(short_name(full), platform),
         reason="platform-missing",
     )
+
+
+def _how_to_have(name: str, platform: Platform) -> str:
+    kind, _, tag = name.partition(":")
+    if platform.os == "linux" and (kind == "busybox" or (kind in ("debian", "ubuntu") and tag)):
+        return f"make it: xx base {name} --platform {platform}"
+    if kind in ("debian", "ubuntu"):
+        return f"name a release, as {kind}:{'trixie' if kind == 'debian' else 'noble'}, and make it: xx base NAME"
+    return f"build it here (xx build -t {name} …), or give it by --build-context {name}=oci-layout://FOLDER"
 
 
 def image_manifests(store: Store, entry: Descriptor) -> list[Descriptor]:

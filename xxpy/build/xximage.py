@@ -98,7 +98,7 @@ def lacking(store: Store, name: str, platforms: Sequence[Platform]) -> tuple[Pla
 def ensure(
     store: Store, platforms: Sequence[Platform], shown: Shown, suite: str = SUITE, host_ca: HostCa | None = None
 ) -> Descriptor:
-    """Have the image for ``platforms`` in the store; its index. Raises XxError."""
+    """Have the image for ``platforms`` in the store; an index of just these. Raises XxError."""
     name = builtin_name(suite)
     if missing := lacking(store, name, platforms):
         with store.lock("xx-image"):
@@ -107,7 +107,9 @@ def ensure(
                 _make(store, name, missing, suite, shown, host_ca or HostCa())
     entry = store.resolve(name)
     assert entry is not None
-    return entry
+    # What was made for other builds of this version lies beside it.
+    wanted = [each for each in image_manifests(store, entry) if each.platform in platforms]
+    return write_index(store, wanted, chosen(described(), INDEX))
 
 
 def _make(store: Store, name: str, platforms: tuple[Platform, ...], suite: str, shown: Shown, host_ca: HostCa) -> None:

@@ -34,7 +34,7 @@ def find_clang(cxx: bool, env: Mapping[str, str]) -> str:
             return full
     if best := max(_versioned(name, env), default=None):
         return best[1]
-    raise HostError(f"{name} is not in this stage", remedy="RUN apt-get install -y clang lld", reason="no-clang")
+    raise HostError(f"{name} is not in this stage", remedy=programs.how_to_install("clang lld"), reason="no-clang")
 
 
 def _asked_clang(asked: str, cxx: bool, env: Mapping[str, str]) -> str:

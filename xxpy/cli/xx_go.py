@@ -83,8 +83,11 @@ def _c_variables(target: Target, env: Mapping[str, str]) -> dict[str, str]:
         return {}
     asked = env.get(environment.COMPILER_VARIABLE, "")
     from xxpy.cc import install
-    from xxpy.cc.toolchain import COMPILER_VARIABLE, Toolchain
+    from xxpy.cc.find import unknown_choice
+    from xxpy.cc.toolchain import COMPILER_VARIABLE, COMPILERS, Toolchain
 
+    if asked and asked not in COMPILERS:
+        raise unknown_choice(environment.COMPILER_VARIABLE, asked, ", ".join(COMPILERS))
     chosen = {**env, COMPILER_VARIABLE: asked} if asked else env
     try:
         chain = Toolchain(target, chosen)

@@ -142,11 +142,20 @@ def missing(program: str) -> HostError:
 
 
 def _how_to_have(program: str) -> str:
-    manager = next((name for name in MANAGERS if find(name)), "")
+    manager = _manager()
     if program == "apt" or program in MANAGERS:
         return f"its package manager is {manager}: xx-{manager}" if manager else "it has no package manager"
+    name = os.path.basename(program)
+    return how_to_install(_PACKAGES.get((manager, name), name), "install the package that has it, as in: ")
+
+
+def _manager() -> str:
+    return next((name for name in MANAGERS if find(name)), "")
+
+
+def how_to_install(packages: str, words: str = "") -> str:
+    """How this stage gets ``packages``, which every distribution names so; ``words`` come before the command."""
+    manager = _manager()
     if not manager:
         return "begin the stage FROM an image that has it"
-    name = os.path.basename(program)
-    package = _PACKAGES.get((manager, name), name)
-    return f"install the package that has it, as in: RUN {manager} {MANAGERS[manager]} {package}"
+    return f"{words}RUN {manager} {MANAGERS[manager]} {packages}"

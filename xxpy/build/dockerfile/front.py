@@ -6,6 +6,7 @@ is one vertex, because vertices are addressed by digest: sharing needs no furthe
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -226,7 +227,19 @@ class _Target:
                 reason="stage-unknown",
                 place=self._place(at),
             )
-        return self._image(name, stage, at)
+        try:
+            return self._image(name, stage, at)
+        except SourceError as error:
+            names = [each.name for each in self._file.stages[: stage.index] if each.name]
+            close = difflib.get_close_matches(name.lower(), names, 1, 0.6)
+            if error.reason == "image-missing" and close:
+                raise DockerfileError(
+                    f"there is no stage and no image {name}",
+                    remedy=f"did you mean the stage {close[0]}?",
+                    reason="stage-unknown",
+                    place=self._place(at),
+                ) from None
+            raise
 
     def _image(self, name: str, stage: Stage, at: Instruction) -> Digest:
         """The root of an image that a COPY names."""

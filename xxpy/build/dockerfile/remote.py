@@ -79,9 +79,17 @@ def git_source(source: str) -> GitSource | None:
 
 def _split(source: str) -> SplitResult:
     try:
-        return urlsplit(source)
+        parts = urlsplit(source)
+        secret = parts.password
     except ValueError:
         raise _bad_url(source, "it is no URL") from None
+    if secret:
+        raise DockerfileError(
+            f"the source {shown(source)} has a password in it, which everybody on this machine would see",
+            remedy="fetch it in a RUN with --mount=type=secret, or clone it and give it by --build-context",
+            reason="password-in-url",
+        )
+    return parts
 
 
 def _with_fragment(found: GitSource, fragment: str, source: str) -> GitSource:

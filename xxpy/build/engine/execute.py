@@ -24,7 +24,7 @@ from xxpy.build.graph import ExecOp, Vertex
 from xxpy.build.hostca import TARGET, HostCa
 from xxpy.build.naming import one_line
 from xxpy.build.tools import Runtime
-from xxpy.errors import StepError, XxError
+from xxpy.errors import HostError, StepError, XxError
 from xxpy.platforms import elf_machine
 from xxpy.verify.elf import read_elf
 
@@ -127,6 +127,12 @@ class Executor:
         env = {**process.minimal_environment(), "XDG_RUNTIME_DIR": "/nowhere"}
         code = process.stream(argv, output, env=env)
         if code == 0:
+            if not pid_file.exists():
+                raise HostError(
+                    f"{self.runtime.path} says that it started the step and has not",
+                    remedy="is it an OCI runtime? XX_RUNTIME names another, xx doctor looks at it",
+                    reason="runtime-failed",
+                )
             _, status = os.waitpid(int(pid_file.read_text()), 0)
             code = os.waitstatus_to_exitcode(status)
             code = code if code >= 0 else 128 - code
