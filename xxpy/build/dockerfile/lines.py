@@ -68,6 +68,9 @@ def logical_lines(text: str, escape: str, path: str) -> Iterator[Logical]:
             # Continued to the end of the file, which only comments and empty lines fill.
             end = len(lines) - (lines[-1] == "")
         joined = "".join(parts).rstrip()
+        if not joined:
+            # Continuations of nothing: as good as empty lines.
+            continue
         after = index
         heredocs, index = _heredocs(joined, escape, lines, index, f"{path}:{start}")
         end = index if heredocs else end
