@@ -3,10 +3,10 @@
     make bench                   what is below, each once
     benchmarks/run.py --plain    also the example written without cross-compilation (minutes: all of it is emulated)
 
-BuildKit is measured where `docker buildx` answers (DOCKER_HOST is heeded). Both get the same base images, made
-first. Nothing is downloaded from a registry. Times are wall seconds of the whole command; ratios count, not seconds.
-BuildKit runs arm64 programs only where the host's kernel is told of QEMU: where it is not, and this is run by root, it
-is told for as long as this runs.
+BuildKit is that of `docker buildx` where an engine answers (DOCKER_HOST is heeded); else, run by root, one out of
+Debian's packages is started for as long as this runs. Both get the same base images, made first. Nothing is downloaded
+from a registry. Times are wall seconds of the whole command; ratios count, not seconds. BuildKit runs arm64 programs
+only where the host's kernel is told of QEMU: where it is not, it is told meanwhile, by root.
 """
 
 from __future__ import annotations
@@ -19,16 +19,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from xxpy.build.engine.binfmt import registration_line
-
 ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from buildkit import BuildKit, engine_root, host_emulation
+
 BOTH = "linux/amd64,linux/arm64"
-STEPS = 20
+STEPS = 30
 
 
 @dataclass(frozen=True)
@@ -72,19 +74,31 @@ class Peers:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.xx = str(Path(sys.executable).with_name("xx"))
-        self.buildkit = self._has_buildkit()
         self.contexts: list[str] = []
+        self.buildx: list[str] = []
 
-    def _has_buildkit(self) -> bool:
-        if shutil.which("docker") is None:
-            return False
-        return subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
+    def find_buildkit(self, stack: ExitStack) -> None:
+        """The user's engine if one answers, else one of our own until ``stack`` is left; or none."""
+        if shutil.which("docker") and subprocess.run(["docker", "info"], capture_output=True).returncode == 0:
+            self.buildx = ["docker", "buildx", "build"]
+        elif os.geteuid() == 0:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="xx-bench-engine-")))
+            engine = BuildKit(engine_root(), folder)
+            engine.start()
+            stack.callback(engine.stop)
+            os.environ["DOCKER_HOST"] = f"unix://{engine.socket}"
+            self.buildx = [str(engine.buildx), "build", "--network", "host", "--allow", "network.host"]
+
+    @property
+    def buildkit(self) -> bool:
+        """Whether there is one to measure."""
+        return bool(self.buildx)
 
     def prepare(self) -> None:
         """The base images for both, from the distribution's archive."""
         run([self.xx, "base", "debian:trixie", "--platform", BOTH])
         run([self.xx, "base", "busybox", "--platform", BOTH])
-        run([self.xx, "build", "-t", "xx", "-f", "images/xx/Dockerfile", "."])
+        run([self.xx, "image", "xx"])
         if not self.buildkit:
             return
         for name, platforms in (("debian:trixie", BOTH), ("busybox", BOTH), ("xx", "")):
@@ -101,7 +115,7 @@ class Peers:
         return lambda: run([self.xx, "build", "--progress", "plain", *args])
 
     def docker_build(self, *args: str) -> Callable[[], None]:
-        return lambda: run(["docker", "buildx", "build", "--progress", "plain", *self.contexts, *args])
+        return lambda: run([*self.buildx, "--progress", "plain", *self.contexts, *args])
 
     def both(self, job: str, *args: str, times: int = 1, per: int = 1, unit: str = "s") -> Row:
         """Measure one job, first ours, then BuildKit's."""
@@ -111,28 +125,6 @@ class Peers:
         row = Row(job, ours, theirs, unit)
         print(row.text(), flush=True)
         return row
-
-
-@contextmanager
-def host_emulation() -> Iterator[None]:
-    """Have the host's kernel start QEMU for arm64 programs while the block runs, unless it does already."""
-    binfmt = Path("/proc/sys/fs/binfmt_misc")
-    emulator = shutil.which("qemu-aarch64-static")
-    mounted = (binfmt / "register").exists()
-    if os.geteuid() != 0 or emulator is None or (binfmt / "qemu-aarch64").exists():
-        yield
-        return
-    if not mounted:
-        run(["mount", "-t", "binfmt_misc", "binfmt_misc", str(binfmt)])
-    try:
-        (binfmt / "register").write_bytes(registration_line("aarch64", emulator))
-        try:
-            yield
-        finally:
-            (binfmt / "qemu-aarch64").write_text("-1")
-    finally:
-        if not mounted:
-            run(["umount", str(binfmt)])
 
 
 def warm(peers: Peers) -> None:
@@ -155,12 +147,24 @@ def main() -> None:
     os.environ.setdefault("DOCKER_CLI_HINTS", "false")
     with tempfile.TemporaryDirectory(prefix="xx-bench-") as folder, ExitStack() as stack:
         peers = Peers(Path(folder))
+        peers.find_buildkit(stack)
         peers.prepare()
         if peers.buildkit:
             stack.enter_context(host_emulation())
         warm(peers)
         steps = peers.folder / "Dockerfile.steps"
         steps.write_text("FROM busybox\n" + "".join(f"RUN true {number}\n" for number in range(STEPS)))
+        stages = peers.folder / "Dockerfile.stages"
+        stages.write_text(
+            "".join(f"FROM busybox AS s{number}\nRUN echo {number} >/x\n" for number in range(STEPS))
+            + "FROM busybox\n"
+            + "".join(f"COPY --from=s{number} /x /{number}\n" for number in range(STEPS))
+        )
+        many = peers.folder / "many"
+        (many / "files").mkdir(parents=True)
+        for number in range(50_000):
+            (many / "files" / str(number)).write_text(str(number))
+        (many / "Dockerfile").write_text("FROM busybox\nCOPY files /files\n")
         print(f"{'':<58} {'xx build':>10} {'BuildKit':>10} {'ratio':>7}")
         example = ("--platform", BOTH, "examples/zstd")
         cold = peers.both("zstd for amd64 and arm64, nothing cached", "--no-cache", *example)
@@ -168,6 +172,9 @@ def main() -> None:
         peers.both(
             "RUN true: seconds for one step", "--no-cache", "-f", str(steps), folder, times=3, per=STEPS, unit="ms"
         )
+        peers.both("30 stages that need nothing of each other", "--no-cache", "-f", str(stages), folder, times=3)
+        peers.both("50,000 files, nothing cached", "--no-cache", str(many))
+        peers.both("50,000 files, nothing changed", str(many), times=3)
         if options.plain and peers.buildkit:
             plain = seconds(peers.docker_build("--no-cache", "-f", "examples/zstd/Dockerfile.plain", *example))
             print(Row("zstd without cross-compilation (BuildKit), against the first", cold.xx, plain).text())

@@ -47,6 +47,7 @@ class BuildKit:
         self.root = root
         self.folder = folder
         self.socket = folder / "engine.sock"
+        self.buildx = root / _BUILDX
         self.contexts: list[str] = []
 
     def start(self) -> None:
@@ -95,7 +96,7 @@ class BuildKit:
     def _buildx(self, *args: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         env = {**os.environ, "DOCKER_HOST": f"unix://{self.socket}", "DOCKER_CONFIG": str(self.folder / "config")}
         return subprocess.run(
-            [self.root / _BUILDX, *args],
+            [self.buildx, *args],
             env=env, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False,
         )  # fmt: skip
 
