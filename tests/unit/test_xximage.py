@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import re
+import subprocess
+import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -128,3 +131,15 @@ def test_what_it_says_of_itself() -> None:
     # What docker buildx makes of the same file says the same.
     assert f"ARG VERSION={xxpy.__version__}\n" in text
     assert said["org.opencontainers.image.licenses"] in text
+
+
+def test_an_installed_package_carries_the_recipe(tmp_path: Path) -> None:
+    """What a wheel holds is what a checkout has, so that both make the same image."""
+    argv = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", tmp_path, ROOT]
+    done = subprocess.run(argv, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        held = {name: wheel.read(name) for name in wheel.namelist()}
+    for name, path in xximage.sources():
+        inside = name if name.startswith("xxpy/") else f"xxpy/_image/{name}"
+        assert held[inside] == path.read_bytes(), name
