@@ -39,7 +39,11 @@ def answers() -> dict[str, Any]:
 
 
 DIFFERENT = {
+    "add-tar": "the owner that an archive names is kept; BuildKit 0.13 keeps it of some archives and not of this one",
     "add-tar-chown": "--chown of a local archive is honoured; BuildKit 0.13 leaves its files root's",
+    "add-tar-gz": "as add-tar",
+    "add-tar-no-slash": "as add-tar",
+    "add-tar-wildcard": "as add-tar",
     "copy-chmod-bad": "a mode that is none is an error; BuildKit 0.13 copies as if there were no flag",
     "copy-chmod-variable": "variables in --chmod are replaced; BuildKit 0.13 copies as if there were no flag",
     "copy-chown-unknown": "a user that the stage does not have is an error; BuildKit makes it root",

@@ -251,7 +251,7 @@ def test_archives_are_taken_apart_whatever_packs_them(xx: Xx) -> None:
         "ADD --chown=5:6 --unpack gz.data /out/own\n",
     )
     for name in PACKERS:
-        assert found[f"{name}/f"] == "644 0:0 regular file" and found[f"{name}/d"] == "700 0:0 directory"
+        assert found[f"{name}/f"] == "644 0:0 regular file" and found[f"{name}/d"] == "700 7:0 directory"
     assert found["no.tar.gz"].endswith("regular empty file") and found["broken.tar.gz"].endswith("regular file")
     assert found["kept"].endswith("regular file") and found["copied"].endswith("regular file")
     assert found["own/d"] == "700 5:6 directory" and found["own/f"] == "644 5:6 regular file"

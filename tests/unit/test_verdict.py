@@ -8,7 +8,17 @@ import pytest
 from test_front import AMD64, ARM64, graph
 
 from xxpy.build.plan import Emulation, Plan, check_emulation, final_steps, make_plan
-from xxpy.build.verdict import Mode, Problem, Verify, allowed, counterparts, judge, require_bases, wrong_bases
+from xxpy.build.verdict import (
+    Mode,
+    Problem,
+    Verify,
+    allowed,
+    counterparts,
+    judge,
+    multiarch_of,
+    require_bases,
+    wrong_bases,
+)
 from xxpy.errors import DockerfileError, VerifyError
 from xxpy.platforms import Platform
 
@@ -160,3 +170,19 @@ def test_the_same_file_for_the_target(path: str, found: str, wanted: str, other:
 def test_a_path_that_names_no_such_architecture(path: str) -> None:
     assert counterparts(path, "386", "arm64") == () and counterparts(path, "arm", "amd64") == ()
     assert counterparts("/linux-x64/x", "", "arm64") == ()
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/usr/lib/aarch64-linux-gnu/libz.so.1", ("arm64", False)),
+        ("/lib/arm-linux-gnueabihf/ld-linux-armhf.so.3", ("arm", False)),
+        ("/usr/aarch64-linux-gnu/lib/libc.so.6", ("arm64", True)),
+        ("/usr/lib/gcc-cross/powerpc64le-linux-gnu/14/libgcc.a", ("ppc64le", True)),
+        ("/opt/aarch64/lib/libz.so", ("", False)),
+        ("/opt/app-linux-x/bin", ("", False)),
+        ("/usr/bin/aarch64-linux-gnu-gcc", ("", False)),
+    ],
+)
+def test_folders_that_are_of_an_architecture(path: str, expected: tuple[str, bool]) -> None:
+    assert multiarch_of(path) == expected

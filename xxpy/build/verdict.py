@@ -180,6 +180,21 @@ _SPELLINGS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+def multiarch_of(path: str) -> tuple[str, bool]:
+    """The architecture whose GNU triple is a folder of ``path``, empty if none is; whether it is a cross toolchain's.
+
+    Debian keeps the libraries of several architectures side by side in ``/usr/lib/TRIPLE``, and those that a cross
+    toolchain links in ``/usr/TRIPLE`` and ``/usr/lib/gcc-cross/TRIPLE``.
+    """
+    folders = path.split("/")[1:-1]
+    for index, folder in enumerate(folders):
+        word, linux, _ = folder.partition("-linux-")
+        arch = next((arch for arch, words in _SPELLINGS.items() if word in words), "") if linux else ""
+        if arch:
+            return arch, folders[:index] == ["usr"] or "gcc-cross" in folders[:index]
+    return "", False
+
+
 def counterparts(path: str, found: str, wanted: str) -> tuple[str, ...]:
     """Where the same file for the architecture ``wanted`` would be, if ``path`` names the architecture ``found``.
 

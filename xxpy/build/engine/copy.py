@@ -76,7 +76,8 @@ def copy(action: CopyAction, root: Path, origin: Origin, say: Callable[[str], No
     for one in taken:
         full = os.path.join(origin.tree.root, one.path)
         if action.unpack and stat.S_ISREG(one.info.st_mode) and is_archive(full):
-            unpack(full, root, make_folders(root, action.dest, given), owner, say)
+            # Whose the files are says the archive, not the context.
+            unpack(full, root, make_folders(root, action.dest, given), given, say)
         else:
             _Copier(action, root, owner).copy(one, _target(action, root, one, owner))
 

@@ -7,6 +7,7 @@ view of the image, never out of it, and no file is trusted (`xxpy.verify`).
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,14 +15,24 @@ from pathlib import Path
 
 from xxpy.build.engine import Job
 from xxpy.build.engine.images import IMAGE, base_image
+from xxpy.build.engine.rooted import read_inside
 from xxpy.build.engine.snapshots import Chain, view
 from xxpy.build.events import Notice
 from xxpy.build.graph import Digest, Graph, Result, SourceOp, digest_of
 from xxpy.build.plan import line_of
 from xxpy.build.store import Store
-from xxpy.build.verdict import WRONG_MACHINE, WRONG_OBJECT, Mode, Problem, counterparts, judge, wrong_bases
+from xxpy.build.verdict import (
+    WRONG_MACHINE,
+    WRONG_OBJECT,
+    Mode,
+    Problem,
+    counterparts,
+    judge,
+    multiarch_of,
+    wrong_bases,
+)
 from xxpy.errors import XxError
-from xxpy.platforms import Platform
+from xxpy.platforms import DEBIAN, Platform
 from xxpy.verify.binary import is_archive
 from xxpy.verify.check import Wanted, arch_of, check_source
 from xxpy.verify.elf import ET_CORE, ET_EXEC, ET_REL, ElfHeader, parse_elf
@@ -204,6 +215,8 @@ class Looker:
     def _judged(self, source: Source, snapshot: str, path: str) -> list[tuple[str, str]]:
         wanted = Wanted(self._platform)
         if is_archive(source):
+            if self._is_multiarch(path, ""):
+                return []
             found = check_source(source, wanted)
             if self._platform.arch == "amd64" and not check_source(source, Wanted(I386)):
                 return []
@@ -230,7 +243,7 @@ class Looker:
         arch = arch_of(header)
         if arch == self._platform.arch:
             return False
-        if not arch:
+        if not arch or self._is_multiarch(path, arch):
             return True
         for other in counterparts(path, arch, self._platform.arch):
             beside = [other]
@@ -242,6 +255,20 @@ class Looker:
                 if right is not None and arch_of(right) == self._platform.arch:
                     return True
         return False
+
+    def _is_multiarch(self, path: str, arch: str) -> bool:
+        """Whether a file of ``arch`` (empty: of that of its folder) lies where Debian keeps another architecture's.
+
+        Of a cross toolchain they always do, else if dpkg has been told of that architecture.
+        """
+        named, cross = multiarch_of(path)
+        return bool(named) and arch in ("", named) and named != self._platform.arch and (cross or named in self._dpkg)
+
+    @functools.cached_property
+    def _dpkg(self) -> frozenset[str]:
+        """The architectures that dpkg was told of (dpkg(1), --add-architecture), by OCI's names."""
+        names = set(read_inside(Path(self._root.folder), "/var/lib/dpkg/arch").split())
+        return frozenset(key.partition("/")[0] for key, name in DEBIAN.items() if name in names)
 
     def _names(self, folder: str) -> list[str]:
         real = self._root.resolve(folder)
