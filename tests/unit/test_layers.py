@@ -80,12 +80,16 @@ def blob(tmp_path: Path, fill: Callable[[tarfile.TarFile], None]) -> tuple[Path,
 
 
 def entry(
-    name: str, kind: bytes = tarfile.REGTYPE, link: str = "", data: bytes = b""
+    name: str, kind: bytes = tarfile.REGTYPE, link: str = "", data: bytes = b"", **more: int
 ) -> Callable[[tarfile.TarFile], None]:
     def add(tar: tarfile.TarFile) -> None:
         info = tarfile.TarInfo(name)
         info.type, info.linkname, info.size = kind, link, len(data)
         info.uid, info.gid = os.geteuid(), os.getegid()
+        for field, value in more.items():
+            setattr(info, field, value)
+        if "devmajor" in more:
+            tar.format = tarfile.GNU_FORMAT  # pax has no record for it
         tar.addfile(info, io.BytesIO(data))
 
     return add
@@ -103,6 +107,8 @@ HOSTILE = {
     "whiteout-of-up": [entry(".wh...", data=b"")],
     "long-name": [entry("n" * 300, data=b"x")],
     "unknown-type": [entry("x", b"Z")],
+    "owner-of-no-such-number": [entry("x", uid=1 << 70)],
+    "device-of-no-such-number": [entry("x", tarfile.CHRTYPE, devmajor=1 << 52)],
 }
 
 
@@ -129,6 +135,15 @@ def test_an_absolute_name_stays_inside(tmp_path: Path) -> None:
     (tmp_path / "t").mkdir()
     apply_layer(path, "tar", tmp_path / "t", diff_id=diff_id)
     assert (tmp_path / "t/etc/x").read_bytes() == b"1"
+
+
+@pytest.mark.parametrize("mtime", [1 << 80, -(1 << 80)])
+def test_a_time_that_no_file_can_have_is_brought_near(mtime: int, tmp_path: Path) -> None:
+    path, diff_id = blob(tmp_path, entry("x", data=b"1", mtime=mtime))
+    (tmp_path / "t").mkdir()
+    apply_layer(path, "tar", tmp_path / "t", diff_id=diff_id)
+    found = (tmp_path / "t/x").stat().st_mtime
+    assert found >= (1 << 31) - 1 if mtime > 0 else found < 0
 
 
 def test_bounds_and_digests(tmp_path: Path) -> None:

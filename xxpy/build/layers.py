@@ -21,6 +21,7 @@ from typing import IO, cast
 from xxpy.build.compressed import MOST_BYTES, MOST_ENTRIES, BadStream, Bounded, by_media_type
 from xxpy.build.descriptor import Descriptor
 from xxpy.build.store import BlobWriter, Store
+from xxpy.build.tarentry import LATEST, make_device, write_content
 from xxpy.errors import StoreError
 
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
@@ -193,7 +194,7 @@ def apply_layer(blob: Path, media_type: str, directory: Path, *, diff_id: str, m
                     _unpack(tar, entry, os.fspath(directory), times)
             while buffered.read(1 << 20):
                 pass
-        except (tarfile.TarError, BadStream, ValueError) as error:
+        except (tarfile.TarError, BadStream, ValueError, OverflowError) as error:
             raise _bad(str(error)) from error
     _check_digest(stream, diff_id)
     for path, mtime in reversed(times):
@@ -273,7 +274,7 @@ def _unpack(tar: tarfile.TarFile, entry: tarfile.TarInfo, root: str, times: list
             name = key.removeprefix("SCHILY.xattr.")
             if name != key and not name.startswith(("user.overlay.", "trusted.")):
                 os.setxattr(full, name, value.encode("utf-8", "surrogateescape"))
-    times.append((full, int(entry.mtime)))
+    times.append((full, max(-LATEST, min(int(entry.mtime), LATEST))))
 
 
 def _clear(full: str, *, keep_folder: bool) -> None:
@@ -306,19 +307,11 @@ def _create(tar: tarfile.TarFile, entry: tarfile.TarInfo, root: str, full: str) 
             raise _bad(f"{entry.name[:100]!r} is a link to what the layer does not have")
         os.link(source, full, follow_symlinks=False)
     elif entry.isreg():
-        content = tar.extractfile(entry)
-        with open(full, "xb") as file:
-            while content is not None and (data := content.read(1 << 20)):
-                file.write(data)
-            if file.tell() != entry.size:
-                raise _bad(f"{entry.name[:100]!r} is cut short")
+        write_content(tar, entry, full)
     elif entry.isfifo():
         os.mkfifo(full)
     elif entry.ischr() or entry.isblk():
-        kind = stat.S_IFCHR if entry.ischr() else stat.S_IFBLK
-        try:
-            os.mknod(full, kind | 0o600, os.makedev(entry.devmajor, entry.devminor))
-        except PermissionError:
-            raise _bad(f"it holds the device {entry.name[:100]!r}, which only real root can make") from None
+        if not make_device(entry, full):
+            raise _bad(f"it holds the device {entry.name[:100]!r}, which only real root can make")
     else:
         raise _bad(f"{entry.name[:100]!r} is of a type that is not known")

@@ -19,6 +19,7 @@ from xxpy.build.destination import ELSEWHERE
 from xxpy.build.disk import storing, sync_directory
 from xxpy.build.engine.namespace import undisturbed
 from xxpy.build.engine.rooted import remove_tree
+from xxpy.build.tarentry import make_device
 from xxpy.errors import UsageError
 
 _XATTR = "SCHILY.xattr."
@@ -90,13 +91,10 @@ class FolderSink:
         if entry.isfifo():
             os.mkfifo(path)
             return True
-        kind = stat.S_IFCHR if entry.ischr() else stat.S_IFBLK
-        try:
-            os.mknod(path, kind | 0o600, os.makedev(entry.devmajor, entry.devminor))
-        except PermissionError:
+        made = make_device(entry, path)
+        if not made:
             self._devices.append(entry.name)
-            return False
-        return True
+        return made
 
     def _settle(self, path: str, entry: tarfile.TarInfo) -> None:
         # In this order: a new owner clears the mode's upper bits and the capabilities, writing clears both too.

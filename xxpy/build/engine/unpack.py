@@ -19,12 +19,11 @@ from typing import IO
 from xxpy.build.compressed import MOST_BYTES, MOST_ENTRIES, BadStream, Bounded, by_magic
 from xxpy.build.engine.places import Owner, make_folders, onto_file
 from xxpy.build.engine.rooted import inside, remove_tree
+from xxpy.build.tarentry import LATEST, make_device, write_content
 from xxpy.build.xattrs import is_kept
 from xxpy.errors import SourceError
 
 _XATTR = "SCHILY.xattr."
-_LATEST = 1 << 34
-"""Seconds since 1970 of the latest time that a file gets: what filesystems can hold (ext4: the year 2446)."""
 
 
 def is_archive(path: str) -> bool:
@@ -97,7 +96,7 @@ class _Unpacker:
                 name = key.removeprefix(_XATTR)
                 if name != key and is_kept(name):
                     os.setxattr(full, name, value.encode("utf-8", "surrogateescape"))
-        self._times.append((full, min(max(entry.mtime, 0), _LATEST)))
+        self._times.append((full, min(max(entry.mtime, 0), LATEST)))
 
     def _give(self, entry: tarfile.TarInfo, full: str) -> None:
         owner = self._owner or (entry.uid, entry.gid)
@@ -150,12 +149,7 @@ class _Unpacker:
         elif entry.ischr() or entry.isblk():
             return self._device(entry, full)
         elif entry.isreg():
-            content = tar.extractfile(entry)
-            with open(full, "xb") as file:
-                while content is not None and (data := content.read(1 << 20)):
-                    file.write(data)
-                if file.tell() != entry.size:
-                    raise BadStream(f"{entry.name[:100]!r} is cut short")
+            write_content(tar, entry, full)
         else:
             raise BadStream(f"{entry.name[:100]!r} is of a type that is not known")
         return True
@@ -169,14 +163,11 @@ class _Unpacker:
         os.link(source, full, follow_symlinks=False)
 
     def _device(self, entry: tarfile.TarInfo, full: str) -> bool:
-        kind = stat.S_IFCHR if entry.ischr() else stat.S_IFBLK
-        try:
-            os.mknod(full, kind | 0o600, os.makedev(entry.devmajor, entry.devminor))
-        except (PermissionError, OverflowError):
+        made = make_device(entry, full)
+        if not made:
             # As a rootless BuildKit does; steps get a /dev of their own.
             self._say(f"left out {entry.name}: a device, which only the machine's root can make")
-            return False
-        return True
+        return made
 
 
 def _clear(full: str, entry: tarfile.TarInfo) -> None:
