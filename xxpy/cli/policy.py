@@ -6,6 +6,7 @@ They are kept in click's context rather than handed to the command: what is aske
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import click
@@ -20,31 +21,27 @@ def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> Non
     context.meta[f"{_META}{parameter.name}"] = value
 
 
+_flag = partial(click.option, expose_value=False, callback=_keep)
+
 _OPTIONS = (
-    click.option(
+    _flag(
         "--emulation",
         type=click.Choice([each.value for each in Emulation]),
         default="auto",
         show_default=True,
-        expose_value=False,
-        callback=_keep,
         help="Which RUNs may be emulated.",
     ),
-    click.option(
+    _flag(
         "--verify",
         type=click.Choice([each.value for each in Mode]),
         default="auto",
         show_default=True,
-        expose_value=False,
-        callback=_keep,
         help="Check the programs in the image.",
     ),
-    click.option(
+    _flag(
         "--verify-allow",
         metavar="GLOB",
         multiple=True,
-        expose_value=False,
-        callback=_keep,
         help="Files that are not checked.",
     ),
 )
