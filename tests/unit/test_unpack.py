@@ -198,3 +198,12 @@ def test_a_here_document_goes_into_a_folder_that_is_there(root: Path) -> None:
     for dest in ("/in", "/new/file"):
         apply([MakeFileAction(dest, "text", "", 0o600, "E")], root, no_origin, lambda text: None)
     assert (root / "in/E").read_text() == (root / "new/file").read_text() == "text"
+
+
+@pytest.mark.parametrize("time", ["nan", "inf", "-inf"])
+def test_a_time_that_is_no_number_is_one_that_files_can_have(time: str, root: Path) -> None:
+    odd = entry("f")
+    odd.pax_headers = {"mtime": time}
+    assert unpacked(root, odd) == []
+    found = (root / "in/f").stat().st_mtime
+    assert found >= (1 << 31) - 1 if time == "inf" else found == 0

@@ -21,7 +21,7 @@ from typing import IO, cast
 from xxpy.build.compressed import MOST_BYTES, MOST_ENTRIES, BadStream, Bounded, by_media_type
 from xxpy.build.descriptor import Descriptor
 from xxpy.build.store import BlobWriter, Store
-from xxpy.build.tarentry import LATEST, make_device, write_content
+from xxpy.build.tarentry import LATEST, XATTR, make_device, write_content
 from xxpy.errors import StoreError
 
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
@@ -170,7 +170,7 @@ def _pax_xattrs(full: str) -> dict[str, str]:
         if not name.startswith(("user.overlay.", "trusted.", "security.selinux", "system."))
     ]
     # tarfile writes what is no UTF-8 as it was when it was decoded with surrogateescape.
-    return {f"SCHILY.xattr.{name}": _xattr(full, name).decode("utf-8", "surrogateescape") for name in sorted(names)}
+    return {f"{XATTR}{name}": _xattr(full, name).decode("utf-8", "surrogateescape") for name in sorted(names)}
 
 
 def apply_layer(blob: Path, media_type: str, directory: Path, *, diff_id: str, most_bytes: int = MOST_BYTES) -> None:
@@ -271,7 +271,7 @@ def _unpack(tar: tarfile.TarFile, entry: tarfile.TarInfo, root: str, times: list
     if not entry.issym():
         os.chmod(full, entry.mode & 0o7777)
         for key, value in entry.pax_headers.items():
-            name = key.removeprefix("SCHILY.xattr.")
+            name = key.removeprefix(XATTR)
             if name != key and not name.startswith(("user.overlay.", "trusted.")):
                 os.setxattr(full, name, value.encode("utf-8", "surrogateescape"))
     times.append((full, max(-LATEST, min(int(entry.mtime), LATEST))))

@@ -8,6 +8,9 @@ import tarfile
 
 from xxpy.build.compressed import BadStream
 
+XATTR = "SCHILY.xattr."
+"""What the name of an extended attribute has before it in a pax header (star(1))."""
+
 LATEST = 1 << 34
 """Seconds since 1970 of the latest time that a file gets: what filesystems can hold (ext4: the year 2446)."""
 

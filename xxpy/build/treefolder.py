@@ -19,10 +19,9 @@ from xxpy.build.destination import ELSEWHERE
 from xxpy.build.disk import storing, sync_directory
 from xxpy.build.engine.namespace import undisturbed
 from xxpy.build.engine.rooted import remove_tree
-from xxpy.build.tarentry import make_device
+from xxpy.build.tarentry import XATTR, make_device
 from xxpy.errors import UsageError
 
-_XATTR = "SCHILY.xattr."
 _SHOWN = 3
 _DEEPEST = 200
 """Folders within each other that are merged with those of the destination: each takes two open files."""
@@ -103,8 +102,8 @@ class FolderSink:
         if not entry.issym():
             os.chmod(path, entry.mode & 0o7777)
         for key, value in entry.pax_headers.items():
-            if key.startswith(_XATTR):
-                self._set_xattr(path, key.removeprefix(_XATTR), value.encode("utf-8", "surrogateescape"), entry)
+            if key.startswith(XATTR):
+                self._set_xattr(path, key.removeprefix(XATTR), value.encode("utf-8", "surrogateescape"), entry)
         os.utime(path, (entry.mtime, entry.mtime), follow_symlinks=False)
 
     def _set_xattr(self, path: str, name: str, value: bytes, entry: tarfile.TarInfo) -> None:

@@ -19,11 +19,9 @@ from typing import IO
 from xxpy.build.compressed import MOST_BYTES, MOST_ENTRIES, BadStream, Bounded, by_magic
 from xxpy.build.engine.places import Owner, make_folders, onto_file
 from xxpy.build.engine.rooted import inside, remove_tree
-from xxpy.build.tarentry import LATEST, make_device, write_content
+from xxpy.build.tarentry import LATEST, XATTR, make_device, write_content
 from xxpy.build.xattrs import is_kept
 from xxpy.errors import SourceError
-
-_XATTR = "SCHILY.xattr."
 
 
 def is_archive(path: str) -> bool:
@@ -93,10 +91,11 @@ class _Unpacker:
             os.chmod(full, entry.mode & 0o7777)
         if not entry.issym():
             for key, value in entry.pax_headers.items():
-                name = key.removeprefix(_XATTR)
+                name = key.removeprefix(XATTR)
                 if name != key and is_kept(name):
                     os.setxattr(full, name, value.encode("utf-8", "surrogateescape"))
-        self._times.append((full, min(max(entry.mtime, 0), LATEST)))
+        # In this order what is no number is 0.
+        self._times.append((full, min(max(0, entry.mtime), LATEST)))
 
     def _give(self, entry: tarfile.TarInfo, full: str) -> None:
         owner = self._owner or (entry.uid, entry.gid)
