@@ -325,6 +325,46 @@ def test_without_a_network_there_is_loopback_alone(xx: Xx) -> None:
     assert lines_of(xx.build("FROM busybox\nRUN ip -o link | wc -l\n", "--network", "host"))[0] == host
 
 
+@contextlib.contextmanager
+def greeter() -> Iterator[int]:
+    """A server on the host's loopback that says hello to whoever connects; its port."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    with server.accept()[0] as connection:
+                        connection.sendall(b"hello\n")
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_step_has_a_network_of_its_own(xx: Xx) -> None:
+    with greeter() as port:
+        ask = f"nc -w 2 $TO {port} </dev/null 2>/dev/null || echo refused"
+        text = (
+            "FROM busybox\n"
+            "RUN readlink /proc/self/ns/net && echo $(ls /sys/class/net) && grep -c : /proc/net/dev\n"
+            f"RUN TO=127.0.0.1; {ask}\nRUN TO=10.0.2.2; {ask} # the gateway\n"
+            f"RUN --network=host TO=127.0.0.1; {ask}\n"
+        )
+        lines = lines_of(xx.build(text, "--no-cache"))
+        assert lines[0].startswith("net:[") and lines[0] != os.readlink("/proc/self/ns/net")
+        assert lines[1:3] == ["eth0 lo", "2"] and lines[3:] == ["refused", "refused", "hello"]
+        asked = f"FROM busybox\nRUN TO=host; {ask}\n"
+        assert lines_of(xx.build(asked, "--add-host", "host:host-gateway")) == ["hello"]
+        assert lines_of(xx.build(asked, "--add-host", "host:host-gateway", "--network", "host")) == ["hello"]
+
+
+def test_two_steps_at_once_may_serve_the_same_port(xx: Xx) -> None:
+    serve = "timeout 3 nc -l -p 5432 >/got & sleep 0.7; echo $WHO | nc -w 1 127.0.0.1 5432; wait; cat /got"
+    stages = "".join(f"FROM busybox AS {who}\nRUN WHO={who}; {serve}\n" for who in "ab")
+    done = xx.build(f"{stages}FROM busybox\nCOPY --from=a /got /a\nCOPY --from=b /got /b\n", "--no-cache")
+    assert sorted(lines_of(done)) == ["a", "b"], done
+
+
 def test_hosts_shm_and_limits(xx: Xx) -> None:
     shown = "grep test /etc/hosts; df -k /dev/shm | tail -n1 | tr -s ' ' | cut -d' ' -f2; ulimit -n -S; ulimit -n -H"
     text = f"FROM busybox\nRUN {shown}\n"

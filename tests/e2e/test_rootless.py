@@ -47,6 +47,14 @@ class Rootless:
 
     def run(self, *args: str, without: str = "") -> Done:
         mounts = [f"mount --bind {self.home}/etc/{name} /etc/{name}" for name in ("passwd", "subuid", "subgid")]
+        # As udev makes it, which not every machine runs.
+        tun = self.home / "tun"
+        tun.mkdir(exist_ok=True)
+        mounts += [
+            f"mount -t tmpfs tmpfs {tun}",
+            f"mknod -m 666 {tun}/tun c 10 200",
+            f"mount --bind {tun}/tun /dev/net/tun",
+        ]
         if without:
             mounts.append(f"mount --bind /dev/null {without}")
         user = f'exec setpriv --reuid {UID} --regid {UID} --clear-groups --inh-caps=-all "$@"'
@@ -85,11 +93,12 @@ def test_base_and_build_for_both_platforms(rootless: Rootless) -> None:
     assert done.code == 0, done
     (rootless.home / "Dockerfile").write_text(
         "FROM --platform=$BUILDPLATFORM busybox AS b\nARG TARGETARCH\nRUN echo $TARGETARCH >/x; chown 1000:50 /x\n"
-        "FROM busybox\nCOPY --from=b /x /x\nRUN uname -m; stat -c %u:%g /x\nUSER 65534\nRUN id -u\n"
+        "FROM busybox\nCOPY --from=b /x /x\nRUN uname -m; stat -c %u:%g /x; echo $(ls /sys/class/net)\nUSER 65534\n"
+        "RUN id -u\n"
     )
     done = rootless.run("build", "--progress", "plain", "--platform", BOTH, "-o", "type=oci,dest=out.tar", ".")
     assert done.code == 0, done
-    for word in ("x86_64", "aarch64", "1000:50", "65534"):
+    for word in ("x86_64", "aarch64", "1000:50", "eth0 lo", "65534"):
         assert f" {word}\n" in done.err, word
     assert (rootless.home / "out.tar").stat().st_uid == UID
     again = rootless.run("build", "--progress", "plain", "--platform", BOTH, ".")

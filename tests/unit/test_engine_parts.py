@@ -77,13 +77,13 @@ def test_users(root: Path) -> None:
 
 def test_the_runtimes_configuration() -> None:
     op = ExecOp(("a", "b"), ("X=1",), "/w", network=NetMode.NONE)
-    spec = runtime_spec(op, "/root", User(1000, 5, (6,)), [BindMount("/from", "/to")], ["Y=2"])
+    spec = runtime_spec(op, "/root", User(1000, 5, (6,)), [BindMount("/from", "/to")], ["Y=2"], "")
     process = spec["process"]
     assert process["args"] == ["a", "b"] and process["env"] == ["X=1", "Y=2"] and process["cwd"] == "/w"
     assert process["user"] == {"uid": 1000, "gid": 5, "additionalGids": [6]}
     assert process["capabilities"]["effective"] == [] and "CAP_SYS_ADMIN" not in process["capabilities"]["bounding"]
     kinds = [each["type"] for each in spec["linux"]["namespaces"]]
-    assert "network" in kinds and "user" not in kinds
+    assert {"type": "network"} in spec["linux"]["namespaces"] and "user" not in kinds
     assert {
         "destination": "/to",
         "type": "bind",
@@ -91,7 +91,11 @@ def test_the_runtimes_configuration() -> None:
         "options": ["rbind", "ro", "nosuid", "nodev"],
     } in spec["mounts"]
     assert spec["linux"]["seccomp"]["syscalls"][0]["action"] == "SCMP_ACT_ERRNO"
-    host = runtime_spec(ExecOp(("a",), (), "/"), "/root", User(), [], [])
+    own = runtime_spec(ExecOp(("a",), (), "/"), "/root", User(), [], [], "/n")
+    assert {"type": "network", "path": "/n"} in own["linux"]["namespaces"]
+    sys = {each["destination"]: each["type"] for each in own["mounts"]}["/sys"]
+    assert sys == "sysfs", "the host's would show its interfaces"
+    host = runtime_spec(ExecOp(("a",), (), "/"), "/root", User(), [], [], None)
     assert "network" not in [each["type"] for each in host["linux"]["namespaces"]]
     assert "CAP_CHOWN" in host["process"]["capabilities"]["effective"]
 
@@ -99,7 +103,7 @@ def test_the_runtimes_configuration() -> None:
 def test_the_runtimes_configuration_of_what_a_step_asks_for() -> None:
     op = ExecOp(("a",), (), "/", shm_size=1 << 20, ulimits=(Ulimit("nofile", 5, 6), Ulimit("core", 0, -1)))
     shown = [TmpfsMount("/t", 4096, True), BindMount("/from", "/to", ("rw",))]
-    spec = runtime_spec(op, "/root", User(), shown, [])
+    spec = runtime_spec(op, "/root", User(), shown, [], None)
     mounts = {each["destination"]: each for each in spec["mounts"]}
     assert "size=1048576" in mounts["/dev/shm"]["options"] and len(mounts) == len(spec["mounts"])
     assert {"ro", "size=4096"} <= set(mounts["/t"]["options"]) and mounts["/t"]["type"] == "tmpfs"
@@ -108,14 +112,14 @@ def test_the_runtimes_configuration_of_what_a_step_asks_for() -> None:
         {"type": "RLIMIT_NOFILE", "soft": 5, "hard": 6},
         {"type": "RLIMIT_CORE", "soft": 0, "hard": (1 << 64) - 1},
     ]
-    plain = runtime_spec(ExecOp(("a",), (), "/"), "/root", User(), [], [])
+    plain = runtime_spec(ExecOp(("a",), (), "/"), "/root", User(), [], [], None)
     assert "rlimits" not in plain["process"]
     shm = next(each for each in plain["mounts"] if each["destination"] == "/dev/shm")
     assert "size=65536k" in shm["options"]
 
 
 def test_an_insecure_step_is_not_confined() -> None:
-    spec = runtime_spec(ExecOp(("a",), (), "/", security=SecurityMode.INSECURE), "/root", User(), [], [])
+    spec = runtime_spec(ExecOp(("a",), (), "/", security=SecurityMode.INSECURE), "/root", User(), [], [], "/n")
     assert "CAP_SYS_ADMIN" in spec["process"]["capabilities"]["effective"]
     assert not {"seccomp", "maskedPaths", "readonlyPaths"} & spec["linux"].keys()
 

@@ -23,10 +23,20 @@ def test_add_host() -> None:
         "a=1.2.3.4": ("a", "1.2.3.4"),
         "a:::1": ("a", "::1"),
         "a=[fe80::1]": ("a", "fe80::1"),
-        "host.docker.internal:host-gateway": ("host.docker.internal", "127.0.0.1"),
+        "host.docker.internal:host-gateway": ("host.docker.internal", "host-gateway"),
     }.items():
         assert parse_add_host(text) == pair
-    for text in ("a", "a:", ":1.2.3.4", "a b:1.2.3.4", "a\n:1.2.3.4", "a:1.2.3", "a:fe80::1%eth0", "a:b:c"):
+    for text in (
+        "a",
+        "a:",
+        ":1.2.3.4",
+        "a b:1.2.3.4",
+        "a\n:1.2.3.4",
+        "a:1.2.3",
+        "a:fe80::1%eth0",
+        "a:b:c",
+        "a b:host-gateway",
+    ):
         with pytest.raises(UsageError) as caught:
             parse_add_host(text)
         assert caught.value.reason == "bad-add-host"

@@ -19,6 +19,7 @@ from pathlib import Path
 from xxpy.build.engine import trial
 from xxpy.build.engine.emulation import host_registration
 from xxpy.build.engine.namespace import id_maps
+from xxpy.build.engine.network import PROGRAM
 from xxpy.build.tools import (
     VERSION_UNKNOWN,
     Emulator,
@@ -97,6 +98,7 @@ def all_probes(
         *(probe_emulator(arch, State.MISSING) for arch in needed),
         *(probe_emulator(arch, State.WARN) for arch in others),
         probe_runtime(root),
+        probe_network(),
         probe_store(store_root, tried if folder else {"store": "this user may not write there"}),
         probe_bootstrap(root),
     ]
@@ -256,6 +258,23 @@ def probe_runtime(root: Path = Path("/")) -> Probe:
     if runtime.name == "crun" and crun_refuses(root):
         return Probe("OCI runtime", State.MISSING, f"{found}: it refuses hybrid cgroups", install("runc"))
     return Probe("OCI runtime", State.OK, found)
+
+
+def probe_network(tun: Path = Path("/dev/net/tun")) -> Probe:
+    """slirp4netns, which connects each step's own network, and the kernel's ``tun`` devices, which it needs."""
+    path = find_program(PROGRAM)
+    if path is None:
+        return Probe("step networks", State.WARN, f"{PROGRAM} is not installed: {_SHARED}", install(PROGRAM))
+    try:
+        os.close(os.open(tun, os.O_RDWR | os.O_CLOEXEC))
+    except FileNotFoundError:
+        return Probe("step networks", State.WARN, f"there is no {tun}: {_SHARED}", as_root("modprobe tun"))
+    except OSError as error:
+        return Probe("step networks", State.WARN, f"{tun}: {error.strerror}: {_SHARED}", as_root(f"chmod 666 {tun}"))
+    return Probe("step networks", State.OK, f"each its own, {PROGRAM} {version_of(path)}")
+
+
+_SHARED = "steps share the host's network"
 
 
 def existing_parent(path: Path) -> Path:

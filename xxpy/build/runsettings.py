@@ -27,7 +27,7 @@ INSECURE = "security.insecure"
 _HOST_NETWORK = "network.host"
 
 HOST_GATEWAY = "host-gateway"
-"""The address of ``--add-host`` that stands for the host: loopback, because steps share the host's network."""
+"""The address of ``--add-host`` that stands for the host: which one that is depends on the step's network."""
 
 _MOST = (1 << 63) - 1
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}")
@@ -54,7 +54,7 @@ def parse_network(text: str) -> NetMode:
     if text not in NETWORKS:
         raise UsageError(
             f"--network={text} is none of default, none, host",
-            remedy="steps share the host's network by default; none gives them loopback alone",
+            remedy="by default each step has a network of its own; host is this machine's, none has loopback alone",
             reason="bad-network",
         )
     return NETWORKS[text]
@@ -68,10 +68,10 @@ def parse_add_host(text: str) -> tuple[str, str]:
     match = re.fullmatch(r"([^:=]*)[:=](.*)", text)
     name, address = match.groups() if match else (text, "")
     bare = address[1:-1] if address.startswith("[") and address.endswith("]") else address
-    if bare == HOST_GATEWAY:
-        bare = "127.0.0.1"
     try:
         fine = bool(_HOST.fullmatch(name)) and "%" not in bare
+        if fine and bare == HOST_GATEWAY:
+            return name, bare
         return name, str(ipaddress.ip_address(bare if fine else ""))
     except ValueError:
         raise UsageError(

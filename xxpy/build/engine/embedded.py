@@ -27,6 +27,7 @@ from xxpy.build.engine.images import IMAGE, base_image, index_of, known_image, m
 from xxpy.build.engine.limits import make_room
 from xxpy.build.engine.mounts import StepMounts, Tree
 from xxpy.build.engine.namespace import Channel, id_maps, run_inside
+from xxpy.build.engine.network import Networks, wants_own
 from xxpy.build.engine.rooted import remove_tree
 from xxpy.build.engine.snapshots import Chain, Draft, draft, keep, laid_over, view
 from xxpy.build.engine.truth import verify
@@ -191,8 +192,15 @@ class _Solver:
         runtime = find_runtime()
         assert runtime is not None
         job = self._job
-        self._executor = Executor(runtime, self._work / EXEC, job.host_ca, job.dockerfile, job.proxies)
+        networks = Networks(self._work / EXEC)
+        self._executor = Executor(runtime, self._work / EXEC, networks, job.host_ca, job.dockerfile, job.proxies)
         self._executor.prepare()
+        if any(wants_own(step.vertex.op) for step in execs):
+            networks.prepare()
+            if networks.refusal:
+                self._tell(
+                    Notice(f"steps share the host's network: {networks.refusal} (xx doctor tells how to mend that)")
+                )
         emulated = any(step.how is How.EMULATED for step in execs)
         at = self._work / BINFMT
         at.mkdir()

@@ -11,18 +11,19 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from xxpy.build.engine import process, syscalls
 from xxpy.build.engine.mounts import StepMounts
+from xxpy.build.engine.network import Network, Networks
 from xxpy.build.engine.places import make_folders
 from xxpy.build.engine.rooted import inside, remove_tree
 from xxpy.build.engine.snapshots import Draft
-from xxpy.build.engine.spec import BindMount, Shown, User, runtime_spec
+from xxpy.build.engine.spec import BindMount, Shown, runtime_spec
 from xxpy.build.engine.users import resolve_user
 from xxpy.build.graph import ExecOp, Vertex
 from xxpy.build.hostca import TARGET, HostCa
 from xxpy.build.naming import one_line
+from xxpy.build.runsettings import HOST_GATEWAY
 from xxpy.build.tools import Runtime
 from xxpy.errors import HostError, StepError, XxError
 from xxpy.platforms import elf_machine
@@ -47,6 +48,7 @@ class Executor:
 
     runtime: Runtime
     work: Path
+    networks: Networks
     host_ca: HostCa
     dockerfile: str
     proxies: tuple[str, ...] = ()
@@ -60,9 +62,6 @@ class Executor:
         syscalls.mount("tmpfs", str(self.work), "tmpfs", flags, "mode=0700")
         for folder in (self._ca, self.work / "run"):
             folder.mkdir()
-        (self.work / "hosts").write_text(_HOSTS)
-        resolv = Path("/etc/resolv.conf")
-        (self.work / "resolv.conf").write_bytes(resolv.read_bytes() if resolv.exists() else b"")
         if self.host_ca.bundle is not None:
             self.host_ca.write_to(self._ca)
 
@@ -85,8 +84,14 @@ class Executor:
         bundle.mkdir()
         output = _Tail(on_output)
         try:
-            with mounts.shown(vertex, self._binds(op, bundle)) as (shown, hidden), _stubs(made, shown) as placed:
-                spec = self._spec(op, made, user, home, placed, hidden)
+            with (
+                self.networks.given(op) as network,
+                mounts.shown(vertex, self._binds(op, bundle, network)) as (shown, hidden),
+                _stubs(made, shown) as placed,
+            ):
+                extra = self._extra(op, home, hidden)
+                op = replace(op, env=tuple(pair for pair in op.env if pair.partition("=")[0] not in hidden))
+                spec = runtime_spec(op, str(made.merged), user, placed, extra, network.path)
                 (bundle / "config.json").write_text(json.dumps(spec))
                 code = self._start(bundle, name, output)
         finally:
@@ -96,20 +101,16 @@ class Executor:
             raise self._failed(vertex, code, output, made)
         return output.text()
 
-    def _spec(
-        self, op: ExecOp, made: Draft, user: User, home: str, shown: Sequence[Shown], hidden: Mapping[str, str]
-    ) -> dict[str, Any]:
-        """The config.json; ``hidden`` are variables whose values are secret, which go before the step's own."""
-        op = replace(op, env=tuple(pair for pair in op.env if pair.partition("=")[0] not in hidden))
-        taken = {pair.partition("=")[0] for pair in op.env} | hidden.keys()
+    def _extra(self, op: ExecOp, home: str, hidden: Mapping[str, str]) -> list[str]:
+        """Variables beside the step's own; ``hidden`` are those whose values are secret, which go before its own."""
+        kept = [pair for pair in op.env if pair.partition("=")[0] not in hidden]
+        taken = {pair.partition("=")[0] for pair in kept} | hidden.keys()
         extra = [
             *(f"{name}={value}" for name, value in hidden.items()),
-            *self.host_ca.environment([*op.env, *hidden]),
+            *self.host_ca.environment([*kept, *hidden]),
             *(each for each in self.proxies if each.partition("=")[0] not in taken),
         ]
-        if "HOME" not in taken:
-            extra.append(f"HOME={home}")
-        return runtime_spec(op, str(made.merged), user, shown, extra)
+        return extra if "HOME" in taken else [*extra, f"HOME={home}"]
 
     def _start(self, bundle: Path, name: str, output: Callable[[bytes], None]) -> int:
         """Run the container of ``bundle`` to its end; its exit code.
@@ -138,15 +139,13 @@ class Executor:
             code = code if code >= 0 else 128 - code
         return code
 
-    def _binds(self, op: ExecOp, bundle: Path) -> list[Shown]:
-        hosts = self.work / "hosts"
-        if op.extra_hosts:
-            hosts = bundle / "hosts"
-            hosts.write_text(_HOSTS + "".join(f"{address}\t{name}\n" for name, address in op.extra_hosts))
-        binds: list[Shown] = [
-            BindMount(str(hosts), "/etc/hosts"),
-            BindMount(str(self.work / "resolv.conf"), "/etc/resolv.conf"),
-        ]
+    def _binds(self, op: ExecOp, bundle: Path, network: Network) -> list[Shown]:
+        added = (
+            f"{network.gateway if address == HOST_GATEWAY else address}\t{name}\n" for name, address in op.extra_hosts
+        )
+        (bundle / "hosts").write_text(_HOSTS + "".join(added))
+        (bundle / "resolv.conf").write_text(network.resolv, errors="surrogateescape")
+        binds: list[Shown] = [BindMount(str(bundle / name), f"/etc/{name}") for name in ("hosts", "resolv.conf")]
         if self.host_ca.bundle is not None:
             binds.append(BindMount(str(self._ca), TARGET))
         return binds

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import select
 import shlex
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 
 from xxpy.errors import HostError
@@ -97,6 +99,42 @@ def stream(
             on_output(data)
     code = child.wait()
     return code if code >= 0 else 128 - code
+
+
+def serve(argv: Callable[[int], Sequence[str]], seconds: float) -> None:
+    """Start a program that stays, and wait until it serves: it then writes to the descriptor that ``argv`` is given.
+
+    Raises HostError (``program-failed``) with its last words if it does not within ``seconds``, or ``program-missing``.
+    """
+    reading, writing = os.pipe()
+    words = argv(writing)
+    _echo(words)
+    with os.fdopen(reading, "rb") as ready:
+        try:
+            child = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                env=minimal_environment(),
+                pass_fds=(writing,),
+            )
+        except OSError as error:
+            raise _unstartable(words[0], "", error) from None
+        finally:
+            os.close(writing)
+        assert child.stderr is not None
+        if select.select([ready], [], [], seconds)[0] and ready.read(1):
+            # What it says from now on interests nobody, but the pipe must not fill.
+            threading.Thread(target=child.communicate, daemon=True).start()
+            return
+    child.kill()
+    lines = [line for line in child.communicate()[1].decode(errors="replace").splitlines() if line.strip()]
+    raise HostError(
+        f"{words[0]} does not serve: {lines[-1] if lines else f'no word for {seconds:.0f} seconds'}",
+        remedy=f"to see it alone: {shlex.join(words)}",
+        reason="program-failed",
+    )
 
 
 def missing(program: str, package: str) -> HostError:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xxpy.build.engine.seccomp import profile
-from xxpy.build.graph import ExecOp, NetMode, SecurityMode, Ulimit
+from xxpy.build.graph import ExecOp, SecurityMode, Ulimit
 
 CAPABILITIES = tuple(
     f"CAP_{name}"
@@ -78,12 +78,19 @@ class TmpfsMount:
 Shown = BindMount | TmpfsMount
 
 
-def runtime_spec(op: ExecOp, rootfs: str, user: User, shown: Sequence[Shown], env: Sequence[str]) -> dict[str, Any]:
-    """The whole config.json; ``env`` is added to the step's own and never recorded anywhere."""
+def runtime_spec(
+    op: ExecOp, rootfs: str, user: User, shown: Sequence[Shown], env: Sequence[str], network: str | None
+) -> dict[str, Any]:
+    """The whole config.json; ``env`` is added to the step's own and never recorded anywhere.
+
+    ``network`` is the path of a network namespace, empty for a new one with loopback alone, None for the host's.
+    """
     insecure = op.security is SecurityMode.INSECURE
     capabilities = list(ALL_CAPABILITIES if insecure else CAPABILITIES)
-    # The runtimes bring loopback up in a new network namespace, and it has nothing else.
-    own_network = ("network",) if op.network is NetMode.NONE else ()
+    kinds: list[dict[str, str]] = [{"type": kind} for kind in ("mount", "pid", "ipc", "uts")]
+    if network is not None:
+        # The runtimes bring loopback up in a new network namespace, and it has nothing else.
+        kinds.append({"type": "network", **({"path": network} if network else {})})
     permitted = capabilities if user.uid == 0 else []
     return {
         "ociVersion": "1.0.2",
@@ -103,9 +110,9 @@ def runtime_spec(op: ExecOp, rootfs: str, user: User, shown: Sequence[Shown], en
         },
         "root": {"path": rootfs, "readonly": False},
         "hostname": "buildkitsandbox",
-        "mounts": [*_standard(op), *(each.spec() for each in shown)],
+        "mounts": [*_standard(op, own_network=network is not None), *(each.spec() for each in shown)],
         "linux": {
-            "namespaces": [{"type": kind} for kind in ("mount", "pid", "ipc", "uts", *own_network)],
+            "namespaces": kinds,
             **({} if insecure else _confinement()),
             "rootfsPropagation": "rprivate",
         },
@@ -124,12 +131,12 @@ def _rlimits(limits: Iterable[Ulimit]) -> list[dict[str, Any]]:
     ]
 
 
-def _standard(op: ExecOp) -> list[dict[str, Any]]:
+def _standard(op: ExecOp, *, own_network: bool) -> list[dict[str, Any]]:
     own: dict[str, dict[str, Any]] = {}
     if op.shm_size:
         options = ("nosuid", "noexec", "nodev", "mode=1777", f"size={op.shm_size}")
         own["/dev/shm"] = _mount("/dev/shm", "tmpfs", "shm", *options)
-    if op.network is NetMode.NONE:
+    if own_network:
         # Of a network namespace of its own it shows that one's interfaces.
         own["/sys"] = _mount("/sys", "sysfs", "sysfs", "nosuid", "noexec", "nodev", "ro")
     return [own.get(each["destination"], each) for each in _MOUNTS]
@@ -145,6 +152,6 @@ _MOUNTS = (
     _mount("/dev/pts", "devpts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"),
     _mount("/dev/shm", "tmpfs", "shm", "nosuid", "noexec", "nodev", "mode=1777", "size=65536k"),
     _mount("/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev"),
-    # The network namespace is the host's, not this user namespace's, and so sysfs cannot be mounted, only shown.
+    # The host's network namespace is not of this user namespace: its sysfs cannot be mounted, only shown.
     _mount("/sys", "none", "/sys", "rbind", "nosuid", "noexec", "nodev", "ro"),
 )
