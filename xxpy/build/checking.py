@@ -58,7 +58,7 @@ class Checked:
 
 def check_order(order: Order, seen: SeenImages) -> Checked:
     """Check the Dockerfile of ``order``. Raises DockerfileError, SourceError where it cannot be read."""
-    text = read_dockerfile(order.file)
+    text = read_dockerfile(order.file, order.place)
     file = parse(text, order.place)
     contexts = order.contexts.sources
     named = {name: seen.configs.get(source.removeprefix(IMAGE)) for name, source in contexts.items()}

@@ -6,15 +6,13 @@ or a whole commit pins is known without asking, and fetched by the engine only i
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from xxpy.build.dockerfile.remote import GIT, HTTP
 from xxpy.build.events import Listener, StepDone, StepStarted
-from xxpy.build.fetch import Fetched, Fetcher
+from xxpy.build.fetch import Fetched, Fetcher, put_fetched
 from xxpy.build.git import Git, Ref
 from xxpy.build.graph import Digest, Graph, SourceOp, Vertex, digest_of
 from xxpy.build.hostca import HostCa
@@ -85,7 +83,4 @@ class Remotes:
             self._git.checkout(attrs["git.fullurl"], remote.ref, folder, keep=keep, submodules=submodules)
             return
         fetched = remote.fetched or self._fetcher.fetch(op.identifier, attrs.get("http.checksum", ""))
-        place = folder / attrs["http.filename"]
-        shutil.copyfile(self._store.blob(fetched.digest), place)
-        place.chmod(0o600)
-        os.utime(place, (fetched.mtime, fetched.mtime))
+        put_fetched(self._store, fetched, folder / attrs["http.filename"])

@@ -51,7 +51,9 @@ class Options:
 
 @click.command("build", short_help="Build an image from a Dockerfile.")
 @click.argument("context", default=".")
-@click.option("-f", "--file", metavar="FILE", help="The Dockerfile, - for stdin.  [default: CONTEXT/Dockerfile]")
+@click.option(
+    "-f", "--file", metavar="FILE", help="The Dockerfile, a URL too, - for stdin.  [default: CONTEXT/Dockerfile]"
+)
 @context_options
 @check_options
 @click.option("--platform", "platforms", metavar="OS/ARCH[,…]", multiple=True, help="Target platforms.")
@@ -110,7 +112,7 @@ def build_command(
 ) -> None:
     """Build an image for one or more platforms from the Dockerfile in CONTEXT.
 
-    CONTEXT is a folder, a git repository's URL, or - for a tar or a Dockerfile on stdin.
+    CONTEXT is a folder, the URL of a git repository, a tar or a Dockerfile, or - for a tar or a Dockerfile on stdin.
 
     Stages on BUILDPLATFORM run natively, others under QEMU where this machine needs it. Exit codes: 0 built, 2 a wrong
     command line, 3 the Dockerfile, 4 this machine lacks something, 5 an input is missing, 6 a RUN failed, 7 the store

@@ -30,7 +30,7 @@ def context_options(command: Callable[..., Any]) -> Callable[..., Any]:
         multiple=True,
         expose_value=False,
         callback=_keep,
-        help="A folder, image, OCI layout or repository beside the context, by name.",
+        help="A folder, image, OCI layout, repository or URL beside the context, by name.",
     )(command)
 
 
