@@ -66,12 +66,16 @@ class Opened:
 
 @dataclass(frozen=True)
 class Given:
-    """What the command line says: the context, ``-f`` (empty if not given), and ``--build-context`` by name."""
+    """What the command line says: the context, ``-f`` (empty if not given), and ``--build-context`` by name.
+
+    ``ssh_agent`` is the socket of that for repositories, None if there is none.
+    """
 
     context: str
     file: str = ""
     named: Mapping[str, str] = field(default_factory=dict)
     keep_git: bool = False
+    ssh_agent: Path | None = None
 
 
 def parse_named(text: str) -> tuple[str, str]:
@@ -256,7 +260,7 @@ class _Opener:
 
     def _cloned(self, source: GitSource) -> Path:
         folder = self._folder()
-        git = Git(self._host_ca, os.environ.get("SSH_AUTH_SOCK", ""))
+        git = Git(self._host_ca, self._given.ssh_agent)
         keep = self._given.keep_git if source.keep_git_dir is None else source.keep_git_dir
         mask = os.umask(0o022)
         try:

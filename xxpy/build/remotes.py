@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from xxpy.build.credentials import DEFAULT_AGENT, Credentials
 from xxpy.build.dockerfile.remote import GIT, HTTP
 from xxpy.build.events import Listener, StepDone, StepStarted
 from xxpy.build.fetch import Fetched, Fetcher, put_fetched
@@ -38,12 +39,12 @@ def is_remote(op: object) -> bool:
 
 
 class Remotes:
-    """Finds and gets the remote sources of one build."""
+    """Finds and gets the remote sources of one build; repositories by ssh with the agent ``default`` of ``--ssh``."""
 
-    def __init__(self, store: Store, host_ca: HostCa) -> None:
+    def __init__(self, store: Store, host_ca: HostCa, credentials: Credentials) -> None:
         self._store = store
         self._fetcher = Fetcher(store, host_ca)
-        self._git = Git(host_ca)
+        self._git = Git(host_ca, credentials.agents.get(DEFAULT_AGENT))
 
     def find(self, graph: Graph, path: str, listener: Listener) -> dict[Digest, Remote]:
         """Every remote source of ``graph``; ``path`` is the Dockerfile's, for errors. Raises as `Fetcher` and `Git`."""

@@ -99,7 +99,7 @@ def plan_order(order: Order, images: Images) -> Plan:
 def solve_order(order: Order, plan: Plan, store: Store, listener: Listener) -> Outcome:
     """Run what must be run of ``plan``, give the image its names and write it out. Raises XxError."""
     context = open_all(order.context, order.file, order.contexts, store.files)
-    remotes = Remotes(store, order.host_ca).find(plan.graph, order.place, listener)
+    remotes = Remotes(store, order.host_ca, order.credentials).find(plan.graph, order.place, listener)
     keys = compute_keys(plan.graph, context, order.place, {digest: each.key for digest, each in remotes.items()})
     proxies = tuple(f"{name}={value}" for name, value in order.build_args.items() if name in PROXIES)
     job = Job(
