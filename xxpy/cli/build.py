@@ -33,6 +33,7 @@ from xxpy.cli.policy import chosen_emulation, chosen_verify, policy_options
 from xxpy.cli.refused import refused_flags
 from xxpy.cli.run_options import RunFlags, run_options
 from xxpy.cli.shared import XxImageShown, default_store, late_listener, optional_output, told
+from xxpy.cli.switches import SwitchCommand
 from xxpy.errors import UsageError, XxError
 from xxpy.platforms import Platform, parse_list
 
@@ -50,7 +51,7 @@ class Options:
     pull: bool = False
 
 
-@click.command("build", short_help="Build an image from a Dockerfile.")
+@click.command("build", cls=SwitchCommand, short_help="Build an image from a Dockerfile.")
 @click.argument("context", default=".")
 @click.option(
     "-f", "--file", metavar="FILE", help="The Dockerfile, a URL too, - for stdin.  [default: CONTEXT/Dockerfile]"
