@@ -103,6 +103,7 @@ def test_add(user: User, remote: str) -> None:
     done = user.build("--no-cache", "--ssh", "default", ".")
     assert done.code == 0, done
     assert output_of(done).splitlines()[:4] == ["Dockerfile", "docker", "of repo", "of part"], done
+    assert f"\turl = {remote}\n" in output_of(done).replace("        ", "\t"), done
     # An agent that the Dockerfile alone asks for is not the Dockerfile's to have.
     assert "Dockerfile:2: " in user.refused("--no-cache", ".") and "--ssh default" in user.refused("--no-cache", ".")
 

@@ -147,7 +147,9 @@ class Git:
         """Leave a repository that knows its ref and where it is from, and nothing of how it was fetched."""
         if ref.name:
             self._run(remote, [*at, "update-ref", ref.name, ref.commit])
-        self._run(remote, [*at, "remote", "add", "origin", shown(remote)])
+        # A user's name may be a token, but by ssh it is part of the address.
+        origin = remote if gitssh.is_ssh(remote) else shown(remote)
+        self._run(remote, [*at, "remote", "add", "origin", origin])
         (folder / ".git/FETCH_HEAD").unlink(missing_ok=True)
         shutil.rmtree(folder / ".git/logs", ignore_errors=True)
 
