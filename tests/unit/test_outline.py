@@ -65,11 +65,13 @@ def test_what_cannot_be_outlined() -> None:
     for text, target, reason in (
         ("FROM busybox\n", "nope", "stage-unknown"),
         ("ARG A=${B:?}\nFROM $A\n", "", "expand-failed"),
+        ("FROM a${B:?}\n", "", "expand-failed"),
+        ("FROM --platform=${B:?} a\n", "", "expand-failed"),
         ("FROM busybox\nRUN --mount=type=nope true\n", "", "bad-mount"),
     ):
         with pytest.raises(DockerfileError) as caught:
             outline(text, target)
-        assert caught.value.reason == reason and caught.value.place.startswith("Dockerfile")
+        assert caught.value.reason == reason and caught.value.place.startswith("Dockerfile"), text
 
 
 def test_many_stages() -> None:

@@ -141,21 +141,22 @@ class _Outliner:
             for name, default in pairs(at):
                 self._above[name] = self._argument(name, self.variables.get(name, ""), at)
                 given = default is None or name in about.build_args
-                self._behind.setdefault(name, set()).update(() if given else self._used(default or ""))
+                self._behind.setdefault(name, set()).update(() if given else self._used(default or "", at))
 
     def _argument(self, name: str, value: str, at: Instruction) -> Argument:
         return Argument(name, value, description_of((name,), self._lines, at), at.range)
 
-    def _used(self, word: str) -> set[str]:
+    def _used(self, word: str, at: Instruction) -> set[str]:
         watched = Watched(self.variables)
-        expand_word(word, watched, self._escape)
+        with self._globals.placed(at):
+            expand_word(word, watched, self._escape)
         return watched.used
 
     def read(self, stage: Stage) -> None:
         """Note what a stage asks for; the stage that it is FROM was read before."""
         scope, found = self._scope(stage), self.found.setdefault(stage.index, _Found())
         self._scopes[stage.index] = scope
-        todo = self._used(stage.base) | self._used(stage.platform)
+        todo = self._used(stage.base, stage.source) | self._used(stage.platform, stage.source)
         for at in stage.instructions:
             if at.name == "ARG":
                 todo |= self._arguments(at, scope, found)

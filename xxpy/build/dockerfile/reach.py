@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from xxpy.build.dockerfile.expand import expand_word
 from xxpy.build.dockerfile.front import find_named, find_stage
 from xxpy.build.dockerfile.instructions import Dockerfile, Stage
+from xxpy.errors import DockerfileError
 
 _FROM_FLAG = re.compile(r"--from=(.+)|--mount=(?:.*,)?from=([^,]+).*")
 
@@ -42,7 +43,12 @@ def needed_stages(file: Dockerfile, target: Stage, variables: Mapping[str, str])
 
 def _taken_from(file: Dockerfile, stage: Stage, variables: Mapping[str, str]) -> Iterator[Stage]:
     above = file.stages[: stage.index]
-    if parent := find_named(above, expand_word(stage.base, variables, file.directives.escape)):
+    try:
+        base = expand_word(stage.base, variables, file.directives.escape)
+    except DockerfileError as error:
+        error.place = f"{file.path}:{stage.source.range.start}"
+        raise
+    if parent := find_named(above, base):
         yield parent
     for at in stage.instructions:
         # A trigger of ONBUILD takes from stages too, where it runs.
