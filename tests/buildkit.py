@@ -94,7 +94,10 @@ class BuildKit:
                 self._process.wait()
 
     def _buildx(self, *args: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        env = {**os.environ, "DOCKER_HOST": f"unix://{self.socket}", "DOCKER_CONFIG": str(self.folder / "config")}
+        env = {
+            **os.environ, "DOCKER_HOST": f"unix://{self.socket}", "DOCKER_CONFIG": str(self.folder / "config"),
+            "BUILDX_EXPERIMENTAL": "1",
+        }  # fmt: skip
         return subprocess.run(
             [self.buildx, *args],
             env=env, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False,
@@ -115,6 +118,10 @@ class BuildKit:
         """``docker buildx build`` with plain progress; steps have the host's network."""
         flags = ("--progress", "plain", "--network", "host", "--allow", "network.host")
         return self._buildx("build", *flags, *self.contexts, *args, cwd=cwd)
+
+    def call(self, method: str, *args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+        """``docker buildx build --call``, by the name that it has in Debian's."""
+        return self._buildx("build", "--progress", "plain", f"--print={method}", *self.contexts, *args, cwd=cwd)
 
 
 @contextmanager

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from buildkit import BuildKit, buildkit
@@ -179,3 +181,62 @@ def test_what_buildkit_refuses_is_refused(engine: BuildKit, xx: Xx, step: str) -
     theirs = engine.build(".", cwd=xx.folder)
     assert theirs.returncode != 0, theirs.stderr[-4000:]
     assert ours.code == 5, ours
+
+
+OFFERS = """\
+# VER is the version
+ARG VER=1
+ARG UNUSED=2
+ARG BOX=box
+ARG NAME=busy$BOX
+# base is the base
+FROM $NAME AS base
+ARG VER
+ARG TARGETARCH
+# FLAG of things
+ARG FLAG=${VER}-x
+ARG FLAG2=$VER FLAG3
+RUN --mount=type=secret,id=tok$VER --mount=type=ssh echo $FLAG
+FROM busybox AS tools
+# not its name
+ARG TOOL=${PATH}
+ARG FLAG=of-tools
+RUN --mount=type=secret,target=/etc/passwd true
+FROM busybox AS other
+ARG OTHER
+# app is what runs
+# and more
+FROM --platform=$TARGETPLATFORM base AS app
+ARG MORE="a b"
+ARG BARE
+RUN --mount=type=secret,id=req,required=true --mount=type=ssh,id=own,required true
+COPY --from=tools /bin/sh /x
+FROM busybox
+FROM app
+ENV MORE=c
+ARG LAST=$MORE
+RUN --mount=type=bind,from=tools,target=/t true
+"""
+
+
+def test_outline_and_targets_are_those_of_buildkit(engine: BuildKit, xx: Xx) -> None:
+    xx.dockerfile(OFFERS)
+    for method, *args in (
+        ("targets",),
+        ("outline",),
+        ("outline", "--target", "app"),
+        ("outline", "--target", "base", "--build-arg", "VER=3", "--build-arg", "BOX=box", "--build-arg", "FLAG3=x"),
+        ("outline", "--target", "tools"),
+    ):
+        theirs = engine.call(f"{method},format=json", *args, ".", cwd=xx.folder)
+        assert theirs.returncode == 0, theirs.stderr[-4000:]
+        ours = xx.run("build", f"--call={method},format=json", *args, ".")
+        assert ours.code == 0 and offered(ours.out) == offered(theirs.stdout), args
+
+
+def offered(text: str) -> Any:
+    """What an outline says; BuildKit has what stands in one line in any order."""
+    found = json.loads(text)
+    for key in ("args", "secrets", "ssh"):
+        found.get(key, []).sort(key=lambda each: each["name"])
+    return found

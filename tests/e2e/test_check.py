@@ -62,6 +62,7 @@ def test_what_is_no_dockerfile_is_the_error_of_a_build(xx: Xx) -> None:
         ("FROM busybox AS Up\nCOPY x\n", 3, "Dockerfile:2"),
         ("FROM nowhere:1 AS Up\n", 5, "Dockerfile:1"),
         ("# check=nope\nFROM busybox\n", 3, "Dockerfile:1"),
+        ("ARG X=${Y:?}\nFROM busybox AS Up\n", 3, "Dockerfile:1"),
         ("# syntax=example.test/other\nFROM busybox\n", 3, "Dockerfile:1"),
     ):
         xx.dockerfile(text)
@@ -73,8 +74,38 @@ def test_what_is_no_dockerfile_is_the_error_of_a_build(xx: Xx) -> None:
 
 def test_a_method_that_is_not_known(xx: Xx) -> None:
     xx.dockerfile("FROM busybox\n")
-    done = xx.run("build", "--call=outline", ".")
-    assert done.code == 2 and "check" in error_of(done), done
+    for call in ("nope", "check,nope", "check,format=xml", "check,ignorestatus=maybe", "outline,targets"):
+        done = xx.run("build", f"--call={call}", ".")
+        assert done.code == 2 and "outline" in error_of(done), done
+
+
+def test_findings_are_no_failure_where_that_is_asked_for(xx: Xx) -> None:
+    xx.dockerfile(POOR)
+    done = xx.run("build", "--call=check,format=json,ignorestatus=true", ".")
+    assert done.code == 0 and len(json.loads(done.out)["warnings"]) == 3, done
+
+
+def test_stages_that_the_target_does_not_need(xx: Xx) -> None:
+    text = "FROM busybox AS one\nRUN echo $TARGETARCH\nFROM nowhere:1 AS two\nWORKDIR rel\nFROM busybox\nRUN true\n"
+    xx.dockerfile(text)
+    done = xx.run("build", "--check", ".")
+    assert done.code == 1 and "2 warnings have" in done.out and "PlatformArgUndeclared" in done.out, done
+    assert "1 warning has" in xx.run("build", "--check", "--target", "one", ".").out
+    assert "warning" not in xx.build(text).err
+
+
+def test_outline_and_targets(xx: Xx) -> None:
+    xx.build("FROM busybox\nENV SET=1\n", "-t", "setter")
+    xx.dockerfile("# V is said\nARG V\nFROM setter AS one\nARG W=$SET\nFROM nowhere:$V\nCOPY --from=one / /\n")
+    done = xx.run("build", "--call=outline", "--build-arg", "V=2", ".")
+    # A base that is not there, and a context, are not needed.
+    assert done.code == 0 and done.err == "", done
+    rows = ["BUILD ARG   VALUE   DESCRIPTION", "V           2       is said", "W           1"]
+    assert done.out.splitlines() == ["TARGET: (default)", "", *rows], done
+    done = xx.run("build", "--call=targets", "-f", "-", ".", stdin=b"FROM busybox AS one\n")
+    assert done.code == 0 and done.out == "TARGET        DESCRIPTION\none (default)\n", done
+    done = xx.run("build", "--call=outline", "--target", "two", ".")
+    assert done.code == 3 and "one, 1" in error_of(done), done
 
 
 def test_checks_know_what_the_context_leaves_out_and_what_named_contexts_set(xx: Xx) -> None:

@@ -20,6 +20,7 @@ import pytest
 import zstandard
 from conftest import lacking
 from support import BOTH, Xx, blob, config_of, error_of, index_of, last_layer, output_of
+from webserver import serving
 
 TEXT = "FROM busybox\nCOPY . /in/\nRUN cat /in/f; ls -A /in\n"
 
@@ -84,6 +85,31 @@ def test_the_dockerfile_on_stdin_with_a_folder(xx: Xx) -> None:
     assert done.code == 0 and output_of(done).splitlines() == ["of the folder", "f"], done
 
 
+def test_a_url(xx: Xx, tmp_path: Path) -> None:
+    with serving(tmp_path / "web") as web:
+        web.put(
+            "a.tar.gz", gzip.compress(tar(("Dockerfile", TEXT), ("f", "by url\n"), ("sub/B", "FROM busybox\nCOPIES")))
+        )
+        run = "cmp /more/more /more/context; cat /more/more; stat -c %a:%u /more/*"
+        web.put("Dockerfile", f"FROM busybox\nCOPY --from=more / /more/\nRUN {run}\n".encode())
+        web.put("more", b"of another\n")
+        done = xx.run("build", "--progress", "plain", "--no-cache", f"{web.url}/a.tar.gz")
+        assert done.code == 0 and output_of(done).splitlines() == ["by url", "Dockerfile", "f", "sub"], done
+        done = xx.run("build", "-f", "sub/B", f"{web.url}/a.tar.gz")
+        assert done.code == 3 and error_of(done).startswith("ERROR: sub/B:2: "), done
+        more = ("--build-context", f"more={web.url}/more")
+        done = xx.run("build", "--progress", "plain", "--no-cache", *more, f"{web.url}/Dockerfile")
+        assert done.code == 0 and output_of(done).splitlines() == ["of another", *["600:0"] * 2], done
+        web.put("f", b"FROM busybox\nCOPY f /\n")
+        web.put("latin", b"FROM busybox\n# \xe9\n")
+        for place, code in (("f", 5), ("nope", 5), ("latin", 3)):
+            done = xx.run("build", f"{web.url}/{place}?sig=secret")
+            assert done.code == code and error_of(done).startswith(f"ERROR: {web.url}/{place}?sig=…"), done
+            assert "secret" not in done.err, done
+            assert len(error_of(done).splitlines()) == 2, done
+    assert fetched(xx) == []
+
+
 STDIN = {
     "empty": (b"", ("-",), 2, "empty"),
     "both": (b"FROM busybox\n", ("-f", "-", "-"), 2, "both"),
@@ -93,7 +119,8 @@ STDIN = {
     "no-dockerfile": (tar(("f", "x")), ("-",), 5, "Dockerfile"),
     "binary": (b"\x7fELF\0\0", ("-",), 3, "Dockerfile"),
     "up": (tar(("Dockerfile", "FROM busybox"), ("../up", "x")), ("-",), 5, "unpacked"),
-    "url": (b"", ("https://example.test/context.tar.gz",), 5, "stdin"),
+    "url": (b"", ("https://nowhere.invalid/context.tar.gz",), 5, "nowhere.invalid"),
+    "scheme": (b"", ("ftp://nowhere.invalid/context.tar.gz",), 5, "kind"),
     "no-folder": (b"", ("--build-context", "x=nowhere", "."), 5, "context"),
     "no-name": (b"", ("--build-context", "nowhere", "."), 2, "NAME"),
     "no-layout": (b"", ("--build-context", "busybox=oci-layout://.", "."), 5, "layout"),

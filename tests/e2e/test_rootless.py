@@ -8,13 +8,14 @@ import shutil
 import stat
 import subprocess
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
 import pytest
 import rich
 from conftest import lacking
+from sshserver import USER, ssh_agent, ssh_server
 from support import BOTH, ROOT, START, Done
 from webserver import serving
 
@@ -45,7 +46,9 @@ class Rootless:
         for path in [home, *home.rglob("*")]:
             os.chown(path, UID, UID, follow_symlinks=False)
 
-    def run(self, *args: str, without: str = "") -> Done:
+    def run(
+        self, *args: str, without: str = "", before: Sequence[str] = (), env: Mapping[str, str] | None = None
+    ) -> Done:
         mounts = [f"mount --bind {self.home}/etc/{name} /etc/{name}" for name in ("passwd", "subuid", "subgid")]
         # As udev makes it, which not every machine runs.
         tun = self.home / "tun"
@@ -59,10 +62,10 @@ class Rootless:
             mounts.append(f"mount --bind /dev/null {without}")
         user = f'exec setpriv --reuid {UID} --regid {UID} --clear-groups --inh-caps=-all "$@"'
         script = " && ".join(["touch /etc/subuid /etc/subgid", *mounts, f"cd {self.home}", user])
-        argv = ["unshare", "--mount", "sh", "-c", script, "sh", PYTHON, "-c", START, *args]
+        argv = [*before, "unshare", "--mount", "sh", "-c", script, "sh", PYTHON, "-c", START, *args]
         env = {
             "PATH": "/usr/bin:/bin", "HOME": str(self.home), "PYTHONPATH": str(self.home / "library"),
-            "PYTHONDONTWRITEBYTECODE": "1", "USER": NAME,
+            "PYTHONDONTWRITEBYTECODE": "1", "USER": NAME, **(env or {}),
         }  # fmt: skip
         done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False, timeout=600)
         return Done(done.returncode, done.stdout, done.stderr)
@@ -199,3 +202,28 @@ def test_rootless_files_are_the_users(rootless: Rootless) -> None:
     for output in ("outputs/closed", "type=tar,dest=outputs/closed/x/r.tar", "type=oci,dest=outputs/closed/o"):
         done = rootless.run("build", "-o", output, "outputs")
         assert done.code == 7 and "not writable" in done.err and "=>" not in done.err, done
+
+
+def test_a_repository_by_ssh(rootless: Rootless, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The worker, which is root in its namespace, goes by the user's agent, known hosts and name."""
+    assert rootless.run("base", "busybox").code == 0
+    folder = tmp_path_factory.mktemp("ssh")
+    try:
+        with ssh_server(folder) as server, ssh_agent(rootless.home / "agent", server.key("mine"), user=UID):
+            server.allow(folder / "mine")
+            commit = "git add . && git -c user.name=t -c user.email=t commit -qm x"
+            script = f"git init -q -b main r && cd r && echo yes >f && {commit}"
+            subprocess.run(["sh", "-c", f"{script} && git clone -q --bare . ../r.git"], cwd=folder, check=True)
+            home = rootless.home / ".ssh"
+            home.mkdir(mode=0o700)
+            (home / "known_hosts").write_text(server.known_hosts())
+            for path in (home, home / "known_hosts"):
+                os.chown(path, UID, UID)
+            adds = f"ADD {USER}@127.0.0.1:r.git /one\nADD ssh://127.0.0.1/data/r.git#main /two"
+            (rootless.home / "Dockerfile").write_text(f"FROM busybox\n{adds}\nRUN cat /*/f\n")
+            given = {"SSH_AUTH_SOCK": str(rootless.home / "agent"), "LOGNAME": USER}
+            args = ("build", "--progress", "plain", "--no-cache", "--ssh", "default", ".")
+            done = rootless.run(*args, before=server.before, env=given)
+            assert done.code == 0 and done.err.count(" yes\n") == 2, done
+    except RuntimeError as error:
+        lacking(str(error))

@@ -8,7 +8,9 @@ import time
 from conformance.cases import cases
 
 from xxpy.build.dockerfile.bases import BaseImage
+from xxpy.build.dockerfile.checks import About
 from xxpy.build.dockerfile.front import Request, make_graph
+from xxpy.build.dockerfile.outline import outline_of, targets_of
 from xxpy.build.dockerfile.parse import parse
 from xxpy.build.graph import ImageConfig
 from xxpy.build.plan import make_plan
@@ -57,13 +59,20 @@ def test_damaged_dockerfiles() -> None:
     for _ in range(COUNT):
         text = mutated(chance.choice(texts), chance)
         began = time.monotonic()
+        whole = False
         try:
             file = parse(text, "Dockerfile")
             make_plan(make_graph(file, Request(TARGETS, HOST, {"A": "given"}), AnyImage()), HOST)
-            built += 1
+            built, whole = built + 1, True
         except XxError as error:
             assert error.reason and error.message, text
             assert error.place.startswith("Dockerfile") or error.message.startswith("--"), (error.lines(), text)
+        try:
+            file = parse(text, "Dockerfile")
+            assert targets_of(file, text)
+            assert outline_of(file, text, About(HOST, HOST, {"A": "given"}))
+        except XxError as error:
+            assert not whole and error.place.startswith("Dockerfile"), (error.lines(), text)
         assert time.monotonic() - began < 2, text
     # The mutations leave many of them whole: both ways are taken.
     assert COUNT / 10 < built < COUNT * 9 / 10

@@ -72,6 +72,13 @@ def test_what_is_given_counts() -> None:
     assert check(parse(text, "Dockerfile"), text, about, Options()) == ()
 
 
+def test_every_stage_counts_where_that_is_asked_for() -> None:
+    text = "FROM busybox AS other\nWORKDIR rel\nFROM busybox AS needed\nWORKDIR rel\nFROM needed\n"
+    assert [each.start for each in findings(text)] == [4]
+    assert [each.start for each in findings(text, every_stage=True)] == [2, 4]
+    assert [each.start for each in findings(text, every_stage=True, target_stage="needed")] == [4]
+
+
 def test_a_stage_that_a_context_replaces_is_not_checked() -> None:
     text = "FROM busybox AS base\nWORKDIR rel\nFROM base\n"
     assert [each.rule for each in findings(text)] == ["WorkdirRelativePath"]

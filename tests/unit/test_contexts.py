@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
+import lzma
 import os
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import zstandard
+from webserver import Web, serving
 
+from xxpy.build import fetch
 from xxpy.build.contexts import Contexts, Given, open_all, opened, parse_named
 from xxpy.build.hostca import HostCa
 from xxpy.build.store import Store
@@ -139,3 +146,104 @@ def test_a_named_folder_that_is_not_there(store: Store, tmp_path: Path) -> None:
     with pytest.raises(SourceError) as caught:
         open_all(tmp_path, tmp_path / "Dockerfile", contexts, store.files)
     assert caught.value.reason == "context-missing"
+
+
+@pytest.fixture
+def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
+    for name in [each for each in os.environ if each.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    with serving(tmp_path / "web") as running:
+        yield running
+
+
+PACKED = (bytes, gzip.compress, bz2.compress, lzma.compress, zstandard.compress)
+
+
+@pytest.mark.parametrize("packed", PACKED)
+def test_a_tar_at_a_url(store: Store, web: Web, packed: type[bytes]) -> None:
+    web.put("a", packed(tar(Dockerfile="FROM a\n", f="x")))
+    for _ in range(2):
+        with opened(Given(f"{web.url}/a"), store, HostCa()) as found:
+            assert found.file.read_text() == "FROM a\n" and found.name == "Dockerfile"
+            assert sorted(path.name for path in found.folder.iterdir()) == ["Dockerfile", "f"]
+            assert found.contexts.fetched in found.folder.parents
+    assert list(store.tmp.iterdir()) == [] and [status for _, status in web.log] == [200, 304]
+
+
+def test_a_text_at_a_url_is_the_dockerfile(store: Store, web: Web) -> None:
+    web.put("Dockerfile", b"FROM a\n")
+    with opened(Given(f"{web.url}/Dockerfile?key=secret"), store, HostCa()) as found:
+        assert found.file.read_text() == "FROM a\n" and found.name == f"{web.url}/Dockerfile?key=…"
+        assert list(found.folder.iterdir()) == []
+    with pytest.raises(UsageError), opened(Given(f"{web.url}/Dockerfile", "x"), store, HostCa()):
+        pass
+
+
+def test_where_the_dockerfile_of_a_tar_is(store: Store, web: Web, tmp_path: Path) -> None:
+    web.put("a.tar", tar(Dockerfile="FROM a\n", other="FROM other\n"))
+    web.put("over", b"FROM web\n")
+    (tmp_path / "mine").write_text("FROM mine\n")
+    for file, stdin, text, name in (
+        ("other", b"", "FROM other\n", "other"),
+        (f"{tmp_path}/mine", b"", "FROM mine\n", ""),
+        (f"{web.url}/over", b"", "FROM web\n", f"{web.url}/over"),
+        ("-", b"FROM stdin\n", "FROM stdin\n", "stdin"),
+    ):
+        with opened(Given(f"{web.url}/a.tar", file), store, HostCa(), io.BytesIO(stdin)) as found:
+            assert (found.file.read_text(), found.name) == (text, name) and (found.folder / "other").is_file()
+    with opened(Given(str(tmp_path), f"{web.url}/over"), store, HostCa()) as found:
+        assert found.folder == tmp_path and found.file.read_text() == "FROM web\n"
+    tarred = io.BytesIO(tar(f="x"))
+    with opened(Given("-", f"{web.url}/over"), store, HostCa(), tarred) as found:
+        assert found.file.read_text() == "FROM web\n" and (found.folder / "f").is_file()
+
+
+def test_a_named_url_is_one_file(store: Store, web: Web, tmp_path: Path) -> None:
+    web.put("a.tar", tar(f="x"))
+    with opened(Given(str(tmp_path), named={"x": f"{web.url}/a.tar"}), store, HostCa()) as found:
+        folder = found.contexts.folders["local://x"]
+        info = (folder / "context").stat()
+        assert sorted(path.name for path in folder.iterdir()) == ["a.tar", "context"]
+        assert (folder / "a.tar").read_bytes() == tar(f="x") and info.st_nlink == 2
+        assert info.st_mode & 0o777 == 0o600 and info.st_mtime == web.MODIFIED
+    assert list(store.tmp.iterdir()) == []
+
+
+NO_CONTEXTS = {
+    "page": (b"\n<!DOCTYPE html>\n<p>", "web page"),
+    "zip": (b"PK\3\4\0\0", "binary data"),
+    "gzip": (gzip.compress(b"FROM a\n"), "cannot be unpacked"),
+    "cut": (gzip.compress(tar(f="x" * 1000))[:-40], "cannot be unpacked"),
+    "up": (tar(**{"../up": "x"}), "../up"),
+}
+
+
+@pytest.mark.parametrize("name", NO_CONTEXTS)
+def test_what_is_no_context_at_a_url(store: Store, web: Web, name: str) -> None:
+    data, words = NO_CONTEXTS[name]
+    web.put("a", data)
+    with pytest.raises(SourceError) as caught, opened(Given(f"{web.url}/a?key=secret"), store, HostCa()):
+        pass
+    said = caught.value.lines()
+    assert words in said[0] and f"{web.url}/a?key=…" in said[0] and len(said) == 2 and "sha256" not in str(said)
+    assert "secret" not in str(said) and "\n" not in "".join(said)
+    assert list(store.tmp.iterdir()) == []
+
+
+def test_a_url_that_gives_nothing(store: Store, web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "MOST_BYTES", 10)
+    web.put("large", b"x" * 11)
+    for place, reason in (
+        (f"{web.url}/nope", "url-status"),
+        (f"{web.url}/large", "url-too-large"),
+        ("http://127.0.0.1:1/x", "url-unreachable"),
+        ("https://nowhere.invalid/x.tar", "url-unreachable"),
+        ("https://", "bad-url"),
+    ):
+        for given in (Given(place), Given(".", named={"x": place}), Given(".", place)):
+            with pytest.raises((SourceError, UsageError)) as caught, opened(given, store, HostCa()):
+                pass
+            assert caught.value.reason == reason and caught.value.remedy and place in caught.value.message
+    with pytest.raises(UsageError) as refused, opened(Given("https://me:secret@h.test/x"), store, HostCa()):
+        pass
+    assert refused.value.reason == "password-in-url" and "secret" not in str(refused.value.lines())

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from xxpy.cli.shared import print_error
+from xxpy.cli.switches import plain
 from xxpy.cli.xx import main
 from xxpy.errors import XxError
 
@@ -20,20 +21,41 @@ from xxpy.errors import XxError
         ("--cgroup-parent x", "systemd-run"),
         ("--sbom true", "no attestation"), ("--provenance mode=max", "no attestation"),
         ("--attest type=sbom", "no attestation"), ("--attest type=sbom,disabled=false", "no attestation"),
+        ("--policy reset=true", "digest"), ("--resource memory=2g", "MemoryMax"), ("--memory 2g", "MemoryMax"),
+        ("--cpu-shares=5", "MemoryMax"), ("--squash", "FROM scratch"), ("--security-opt x", "--allow"),
+        ("--isolation default", "Windows"), ("--push=true", "skopeo copy"),
     ],
 )  # fmt: skip
 def test_refused_by_name(flags: str, words: str) -> None:
     done = CliRunner().invoke(main, ["build", *flags.split(), "."])
-    assert done.exit_code == 2 and flags.split()[0] in done.output and "not supported" in done.output
+    name = flags.split()[0].partition("=")[0]
+    assert done.exit_code == 2 and name in done.output and "not supported" in done.output
     assert words in done.output
 
 
-@pytest.mark.parametrize("flags", ["--sbom=false --provenance=0", "--attest type=sbom,disabled=true", "-D"])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "--sbom=false --provenance=0", "--attest type=sbom,disabled=true", "-D", "--rm --force-rm=false --compress",
+        "--push=false --load=0 --pull=true --no-cache=False",
+    ],
+)  # fmt: skip
 def test_taken(flags: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("xxpy.build.engine.process.debug", False)
     done = CliRunner().invoke(main, ["build", "--store", str(tmp_path / "s"), *flags.split(), str(tmp_path)])
     # It gets as far as reading the Dockerfile, which is not there.
     assert done.exit_code == 5 and "Dockerfile" in done.output
+
+
+def test_short_names_and_switches(tmp_path: Path) -> None:
+    for flag, name in (("-m", "--memory"), ("-c", "--cpu-shares")):
+        done = CliRunner().invoke(main, ["build", flag, "1", "."])
+        assert done.exit_code == 2 and f"{name} is not supported" in done.output
+    names = {"--pull", "--rm"}
+    assert plain(["--pull=1", "--rm", "x", "--rm=false", "-t", "a=true"], names) == ["--pull", "x", "-t", "a=true"]
+    assert plain(["--pull=maybe", "--", "--rm=true"], names) == ["--pull=maybe", "--", "--rm=true"]
+    done = CliRunner().invoke(main, ["build", "--pull=maybe", str(tmp_path)])
+    assert done.exit_code == 2 and "--pull" in done.output
 
 
 def test_progress_from_the_environment(tmp_path: Path) -> None:

@@ -100,3 +100,5 @@ def test_checksums_and_what_is_shown() -> None:
             checked_checksum(text, "x", git=git)
         assert caught.value.reason == "bad-checksum"
     assert shown("https://me:secret@h.test/x@y") == "https://h.test/x@y"
+    assert shown("https://h.test/x?v=1&sig=a%2Fb&c#d") == "https://h.test/x?v=…&sig=…&c#d"
+    assert shown("https://h.test/x.git?ref=main&subdir=d") == "https://h.test/x.git?ref=main&subdir=d"

@@ -1,4 +1,4 @@
-"""Files from URLs, for ADD: fetched with bounds into the store, and asked for conditionally the next time.
+"""Files from URLs, for ADD and contexts: fetched with bounds into the store, and asked for conditionally the next time.
 
 Source: RFC 9110 (``If-None-Match``, ``If-Modified-Since``, 304); Dockerfile reference, "Adding files from a URL".
 requests is imported with the first URL: few builds have one.
@@ -7,8 +7,11 @@ requests is imported with the first URL: few builds have one.
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xxpy.build.descriptor import Descriptor
@@ -114,13 +117,20 @@ class Fetcher:
             for piece in response.iter_content(_PIECE):
                 size += len(piece)
                 if size > MOST_BYTES:
-                    raise _error(url, f"is larger than {MOST_BYTES >> 30} GiB", "fetch it in a RUN", "url-too-large")
+                    raise _error(url, f"is larger than {MOST_BYTES >> 30} GiB", "give less of it", "url-too-large")
                 if time.monotonic() > until:
                     raise _error(url, f"takes longer than {MOST_SECONDS} seconds", "try again", "url-timeout")
                 state.update(piece)
                 out.write(piece)
             _agreed(Fetched(f"sha256:{state.hexdigest()}", 0), url, checksum)
             return out.commit(_TYPE)
+
+
+def put_fetched(store: Store, fetched: Fetched, place: Path) -> None:
+    """Copy a fetched file to ``place``, with mode 0600 and its time, as BuildKit has it. Raises OSError."""
+    shutil.copyfile(store.blob(fetched.digest), place)
+    place.chmod(0o600)
+    os.utime(place, (fetched.mtime, fetched.mtime))
 
 
 def _agreed(found: Fetched, url: str, checksum: Digest) -> Fetched:

@@ -1,5 +1,5 @@
-"""Git repositories, for ADD: which commit a ref is, and its files. Done by the program ``git``, which reads no
-configuration of the user, asks nobody anything, and speaks no protocol but HTTP, SSH and its own.
+"""Git repositories, of ADD and contexts: which commit a ref is, and its files. Done by the program ``git``,
+which reads no configuration of the user, asks nobody anything, and speaks no protocol but HTTP, SSH and its own.
 
 Source: git(1), "Environment Variables"; gitrepository-layout(5); Dockerfile reference, "Adding files from a Git
 repository" for what a ref may be and which modes files get.
@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from xxpy.build import gitssh
+from xxpy.build.credentials import AGENT
 from xxpy.build.dockerfile.remote import shown
 from xxpy.build.engine import process
 from xxpy.build.hostca import HostCa
@@ -36,7 +38,7 @@ _SETTINGS = {
     "maintenance.auto": "false",
     "safe.directory": "*",
 }
-_SSH = "ssh -F /dev/null -o BatchMode=yes -o StrictHostKeyChecking=accept-new -o UserKnownHostsFile=/dev/null"
+_ADVICE = ("Please make sure you have the correct access rights", "and the repository exists.")
 
 
 @dataclass(frozen=True)
@@ -48,16 +50,17 @@ class Ref:
 
 
 class Git:
-    """The program, with the certificates and the SSH agent (a socket's path) that it may use."""
+    """The program, with the certificates and the socket of the ssh-agent that it may use."""
 
-    def __init__(self, host_ca: HostCa, ssh_agent: str = "") -> None:
+    def __init__(self, host_ca: HostCa, ssh_agent: Path | None = None) -> None:
         self._host_ca = host_ca
         self._ssh_agent = ssh_agent
 
     def resolve(self, remote: str, ref: str, checksum: str = "") -> Ref:
         """The commit that ``ref`` is; of a full commit nobody is asked. A branch goes before a tag of the same name.
 
-        Raises SourceError (``git-unreachable``, ``git-ref-missing``, ``checksum-mismatch``), HostError.
+        Raises SourceError (``git-unreachable``, ``git-ref-missing``, ``checksum-mismatch``, and those of `gitssh`),
+        HostError.
         """
         found = Ref(ref) if _COMMIT.fullmatch(ref) else self._asked(remote, ref)
         if not found.commit.startswith(checksum):
@@ -72,6 +75,7 @@ class Git:
         names = [ref] if ref.startswith("refs/") else [f"refs/heads/{ref}", f"refs/tags/{ref}", f"refs/{ref}"]
         names = names if ref else ["HEAD"]
         wanted = [each for name in names for each in (f"{name}^{{}}", name)]
+        self._require_agent(remote)
         text = self._run(remote, ["ls-remote", "--", remote, *wanted], seconds=ASK_SECONDS)
         known = {name: commit for commit, _, name in (line.partition("\t") for line in text.splitlines())}
         for name in wanted:
@@ -105,6 +109,7 @@ class Git:
 
     def _fetch(self, remote: str, ref: Ref, at: list[str]) -> None:
         """Get the commit: alone if the server lets it be asked for, else by its name, else with all there is."""
+        self._require_agent(remote)
         named = [f"+{ref.name}:{ref.name}"] if ref.name else []
         tries: list[list[str]] = [["--depth=1", "--", remote, ref.commit]]
         if named:
@@ -117,6 +122,8 @@ class Git:
                     remote, [*at, "fetch", "--quiet", "--no-tags", "--update-head-ok", *more], seconds=FETCH_SECONDS
                 )
             except SourceError as error:
+                if error.reason != "git-unreachable":
+                    raise
                 failed = error
                 continue
             failed = None
@@ -140,26 +147,37 @@ class Git:
         """Leave a repository that knows its ref and where it is from, and nothing of how it was fetched."""
         if ref.name:
             self._run(remote, [*at, "update-ref", ref.name, ref.commit])
-        self._run(remote, [*at, "remote", "add", "origin", shown(remote)])
+        # A user's name may be a token, but by ssh it is part of the address.
+        origin = remote if gitssh.is_ssh(remote) else shown(remote)
+        self._run(remote, [*at, "remote", "add", "origin", origin])
         (folder / ".git/FETCH_HEAD").unlink(missing_ok=True)
         shutil.rmtree(folder / ".git/logs", ignore_errors=True)
 
+    def _require_agent(self, remote: str) -> None:
+        if gitssh.is_ssh(remote) and self._ssh_agent is None:
+            raise gitssh.no_agent(remote)
+
     def _run(self, remote: str, args: list[str], seconds: float = FETCH_SECONDS) -> str:
-        """Raises SourceError (``git-unreachable``) with git's own words, HostError (``program-missing``)."""
+        """Raises SourceError (``git-unreachable``, or of `gitssh`), HostError (``program-missing``)."""
         settings = [word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")]
+        env = self._environment(remote)
         try:
-            return process.output_of(["git", *settings, *args], package="git", env=self._environment(), timeout=seconds)
+            return process.output_of(["git", *settings, *args], package="git", env=env, timeout=seconds)
         except HostError as error:
             if error.reason == "program-missing":
                 raise
-            words = error.message.replace(remote, shown(remote))
-            raise SourceError(
-                f"the repository {shown(remote)} cannot be fetched: {words}",
-                remedy="see whether the address is right, and whether this machine needs a proxy (HTTPS_PROXY)",
+            if gitssh.is_ssh_missing(error.message):
+                raise process.missing("ssh", "openssh-client") from None
+            right = "see whether the address is right"
+            raise gitssh.failure(remote, error.message) or SourceError(
+                f"the repository {shown(remote)} cannot be fetched: {_words(error.message, remote)}",
+                remedy=right
+                if gitssh.is_ssh(remote)
+                else f"{right}, and whether this machine needs a proxy (HTTPS_PROXY)",
                 reason="git-unreachable",
             ) from None
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, remote: str) -> dict[str, str]:
         made = {
             **process.minimal_environment(),
             "HOME": "/nonexistent",
@@ -167,11 +185,17 @@ class Git:
             "GIT_CONFIG_GLOBAL": "/dev/null",
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_ALLOW_PROTOCOL": "http:https:ssh:git",
-            "GIT_SSH_COMMAND": _SSH,
+            "GIT_SSH_COMMAND": gitssh.command(remote),
         }
         if self._host_ca.bundle is not None:
             made["GIT_SSL_CAINFO"] = str(self._host_ca.bundle)
-        return made | ({"SSH_AUTH_SOCK": self._ssh_agent} if self._ssh_agent else {})
+        return made | ({} if self._ssh_agent is None else {AGENT: str(self._ssh_agent)})
+
+
+def _words(message: str, remote: str) -> str:
+    """What git has said, in one line."""
+    lines = [line.strip() for line in message.replace(remote, shown(remote)).splitlines()]
+    return "; ".join(line for line in lines if line and line not in _ADVICE)
 
 
 def _git_folders(folder: Path) -> Iterator[Path]:

@@ -6,15 +6,14 @@ or a whole commit pins is known without asking, and fetched by the engine only i
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from xxpy.build.credentials import DEFAULT_AGENT, Credentials
 from xxpy.build.dockerfile.remote import GIT, HTTP
 from xxpy.build.events import Listener, StepDone, StepStarted
-from xxpy.build.fetch import Fetched, Fetcher
+from xxpy.build.fetch import Fetched, Fetcher, put_fetched
 from xxpy.build.git import Git, Ref
 from xxpy.build.graph import Digest, Graph, SourceOp, Vertex, digest_of
 from xxpy.build.hostca import HostCa
@@ -40,12 +39,12 @@ def is_remote(op: object) -> bool:
 
 
 class Remotes:
-    """Finds and gets the remote sources of one build."""
+    """Finds and gets the remote sources of one build; repositories by ssh with the agent ``default`` of ``--ssh``."""
 
-    def __init__(self, store: Store, host_ca: HostCa) -> None:
+    def __init__(self, store: Store, host_ca: HostCa, credentials: Credentials) -> None:
         self._store = store
         self._fetcher = Fetcher(store, host_ca)
-        self._git = Git(host_ca)
+        self._git = Git(host_ca, credentials.agents.get(DEFAULT_AGENT))
 
     def find(self, graph: Graph, path: str, listener: Listener) -> dict[Digest, Remote]:
         """Every remote source of ``graph``; ``path`` is the Dockerfile's, for errors. Raises as `Fetcher` and `Git`."""
@@ -85,7 +84,4 @@ class Remotes:
             self._git.checkout(attrs["git.fullurl"], remote.ref, folder, keep=keep, submodules=submodules)
             return
         fetched = remote.fetched or self._fetcher.fetch(op.identifier, attrs.get("http.checksum", ""))
-        place = folder / attrs["http.filename"]
-        shutil.copyfile(self._store.blob(fetched.digest), place)
-        place.chmod(0o600)
-        os.utime(place, (fetched.mtime, fetched.mtime))
+        put_fetched(self._store, fetched, folder / attrs["http.filename"])

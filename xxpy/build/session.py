@@ -83,7 +83,7 @@ class Order:
 def plan_order(order: Order, images: Images) -> Plan:
     """Read the Dockerfile and decide where each step runs. Raises XxError."""
     host = Platform.host()
-    file = parse(read_dockerfile(order.file), order.place)
+    file = parse(read_dockerfile(order.file, order.place), order.place)
     check_stages(file, order.no_cache_stages)
     if syntax := order.build_args.get("BUILDKIT_SYNTAX", ""):
         check_syntax(syntax)
@@ -99,7 +99,7 @@ def plan_order(order: Order, images: Images) -> Plan:
 def solve_order(order: Order, plan: Plan, store: Store, listener: Listener) -> Outcome:
     """Run what must be run of ``plan``, give the image its names and write it out. Raises XxError."""
     context = open_all(order.context, order.file, order.contexts, store.files)
-    remotes = Remotes(store, order.host_ca).find(plan.graph, order.place, listener)
+    remotes = Remotes(store, order.host_ca, order.credentials).find(plan.graph, order.place, listener)
     keys = compute_keys(plan.graph, context, order.place, {digest: each.key for digest, each in remotes.items()})
     proxies = tuple(f"{name}={value}" for name, value in order.build_args.items() if name in PROXIES)
     job = Job(
@@ -146,8 +146,11 @@ def index_of(store: Store, outcome: Outcome, annotations: tuple[Annotation, ...]
     return Descriptor(INDEX_TYPE, outcome.index, size, None, chosen(annotations, INDEX_DESCRIPTOR))
 
 
-def read_dockerfile(path: Path) -> str:
-    """Raises SourceError (``dockerfile-missing``), DockerfileError (``not-utf8``, ``too-large``)."""
+def read_dockerfile(path: Path, place: str) -> str:
+    """Its text; ``place`` is what errors call it.
+
+    Raises SourceError (``dockerfile-missing``), DockerfileError (``not-utf8``, ``too-large``).
+    """
     try:
         with path.open("rb") as file:
             data = file.read(_MOST_TEXT + 1)
@@ -156,17 +159,15 @@ def read_dockerfile(path: Path) -> str:
             f"cannot read the Dockerfile: {error.strerror}",
             remedy="name it with -f, or name the folder it is in, as in: xx build .",
             reason="dockerfile-missing",
-            place=str(path),
+            place=place,
         ) from error
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise DockerfileError(
-            "it is not UTF-8 text", remedy="save it as UTF-8", reason="not-utf8", place=f"{path}:{line}"
+            "it is not UTF-8 text", remedy="save it as UTF-8", reason="not-utf8", place=f"{place}:{line}"
         ) from error
     if len(data) > _MOST_TEXT:
-        raise DockerfileError(
-            "it is larger than 4 MiB", remedy="is it a Dockerfile?", reason="too-large", place=str(path)
-        )
+        raise DockerfileError("it is larger than 4 MiB", remedy="is it a Dockerfile?", reason="too-large", place=place)
     return text

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from xxpy.build.annotations import parse_annotation
-from xxpy.build.checking import SeenImages, check_order
+from xxpy.build.checking import SeenImages, check_order, outline_order, targets_order
 from xxpy.build.engine import process
 from xxpy.build.hostca import parse_host_ca
 from xxpy.build.metadata import build_metadata, image_id
@@ -26,12 +26,14 @@ from xxpy.build.report import plan_as_json, print_plan, print_report, report_as_
 from xxpy.build.session import Order, index_of, plan_order, solve_order
 from xxpy.build.store import Store
 from xxpy.build.xximage import ImagesWithXx
-from xxpy.cli.check import check_options, one_line, show_checks, wanted_check
+from xxpy.cli.check import Call, check_options, one_line, show_checks, wanted_call
 from xxpy.cli.contexts import context_options, opened_contexts
+from xxpy.cli.outline import show_outline, show_targets
 from xxpy.cli.policy import chosen_emulation, chosen_verify, policy_options
 from xxpy.cli.refused import refused_flags
 from xxpy.cli.run_options import RunFlags, run_options
 from xxpy.cli.shared import XxImageShown, default_store, late_listener, optional_output, told
+from xxpy.cli.switches import SwitchCommand
 from xxpy.errors import UsageError, XxError
 from xxpy.platforms import Platform, parse_list
 
@@ -49,9 +51,11 @@ class Options:
     pull: bool = False
 
 
-@click.command("build", short_help="Build an image from a Dockerfile.")
+@click.command("build", cls=SwitchCommand, short_help="Build an image from a Dockerfile.")
 @click.argument("context", default=".")
-@click.option("-f", "--file", metavar="FILE", help="The Dockerfile, - for stdin.  [default: CONTEXT/Dockerfile]")
+@click.option(
+    "-f", "--file", metavar="FILE", help="The Dockerfile, a URL too, - for stdin.  [default: CONTEXT/Dockerfile]"
+)
 @context_options
 @check_options
 @click.option("--platform", "platforms", metavar="OS/ARCH[,…]", multiple=True, help="Target platforms.")
@@ -110,7 +114,7 @@ def build_command(
 ) -> None:
     """Build an image for one or more platforms from the Dockerfile in CONTEXT.
 
-    CONTEXT is a folder, a git repository's URL, or - for a tar or a Dockerfile on stdin.
+    CONTEXT is a folder, the URL of a git repository, a tar or a Dockerfile, or - for a tar or a Dockerfile on stdin.
 
     Stages on BUILDPLATFORM run natively, others under QEMU where this machine needs it. Exit codes: 0 built, 2 a wrong
     command line, 3 the Dockerfile, 4 this machine lacks something, 5 an input is missing, 6 a RUN failed, 7 the store
@@ -168,12 +172,12 @@ def build(options: Options) -> None:
     shown = XxImageShown(options.progress)
     if options.pull:
         shown.notice("NOTICE: --pull: base images come from the store; xx base NAME --force makes newer ones")
-    check = wanted_check()
+    call = wanted_call()
     with opened_contexts(options.order, store) as order:
-        dry = bool(options.shown or check)
+        dry = bool(options.shown or call)
         images = SeenImages(LayoutImages(store, ImagesWithXx(store, shown, order.host_ca, dry=dry)))
-        if check:
-            _check(order, images, check)
+        if call is not None:
+            _call(order, images, call)
             return
         plan = plan_order(order, images)
         if options.shown:
@@ -190,7 +194,19 @@ def build(options: Options) -> None:
             sys.stderr.write(f"{one_line(checked)}\n")
 
 
-def _check(order: Order, images: SeenImages, form: str) -> None:
+def _call(order: Order, images: SeenImages, call: Call) -> None:
+    """Do what is asked for in place of building. Raises XxError."""
+    if call.method == "check":
+        _check(order, images, call)
+    elif call.method == "outline":
+        outline, text = outline_order(order, images)
+        show_outline(outline, text, as_json=call.json)
+    else:
+        targets, text = targets_order(order)
+        show_targets(targets, text, as_json=call.json)
+
+
+def _check(order: Order, images: SeenImages, call: Call) -> None:
     """Show what checks find; 1 is the exit code if that is anything. Raises XxError where the build would."""
     failed: XxError | None = None
     try:
@@ -198,14 +214,14 @@ def _check(order: Order, images: SeenImages, form: str) -> None:
     except XxError as error:
         failed = error
     try:
-        checked = check_order(order, images)
+        checked = check_order(order, images, every_stage=True)
     except XxError as error:
         raise failed or error from None
     if checked.findings or failed is None:
-        show_checks(checked, form)
+        show_checks(checked, as_json=call.json)
     if failed is not None:
         raise failed
-    if checked.findings:
+    if checked.findings and not call.ignore_status:
         raise SystemExit(1)
 
 

@@ -1,9 +1,10 @@
-"""`xx build --check`: what the build checks find, shown with the lines it is about."""
+"""`xx build --check` and `--call`: what the build checks find, shown with the lines it is about."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -16,18 +17,29 @@ from xxpy.errors import UsageError
 _META = "xxpy.check."
 _RULE = "-" * 20
 _AROUND = 2
+_METHODS = {"build": "build", "check": "check", "lint": "check", "outline": "outline", "targets": "targets"}
+_SWITCH = {"": True, "1": True, "t": True, "true": True, "0": False, "f": False, "false": False}
 
 
 def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:
     context.meta[f"{_META}{parameter.name}"] = value
 
 
+@dataclass(frozen=True)
+class Call:
+    """What is to be done in place of building: a method, how it is shown, and whether findings are no failure."""
+
+    method: str
+    json: bool = False
+    ignore_status: bool = False
+
+
 def check_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a click command the flags ``--check`` and ``--call``."""
     for option in (
         click.option(
-            "--call", metavar="build|check[,format=json]", default="build", expose_value=False, callback=_keep,
-            help="What to do with the Dockerfile.",
+            "--call", metavar="build|check|outline|targets[,format=json]", default="build", expose_value=False,
+            callback=_keep, help="What to do with the Dockerfile.",
         ),
         click.option(
             "--check", is_flag=True, expose_value=False, callback=_keep, help="Check the Dockerfile, build nothing."
@@ -37,26 +49,29 @@ def check_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def wanted_check() -> str:
-    """How the command that runs is to show checks: ``text`` or ``json``; empty if it is to build.
+def wanted_call() -> Call | None:
+    """What the command that runs is to do in place of building; None if it is to build.
 
     Raises UsageError (``bad-call``).
     """
     meta = click.get_current_context().meta
-    method, _, rest = meta[f"{_META}call"].partition(",")
-    form = rest.removeprefix("format=") or "text"
-    if method not in ("build", "check", "lint") or form not in ("text", "json"):
+    text = meta[f"{_META}call"]
+    method, *rest = text.split(",")
+    given = dict(each.partition("=")[::2] for each in rest)
+    form, ignored = given.pop("format", "text"), given.pop("ignorestatus", "false").lower()
+    if method not in _METHODS or given or form not in ("text", "json") or ignored not in _SWITCH:
         raise UsageError(
-            f"--call={meta[f'{_META}call'][:60]} is not known",
-            remedy="it takes build, check, and check,format=json",
+            f"--call={text[:60]} is not known",
+            remedy="it takes build, check, outline and targets; format=json, and ignorestatus=true for check",
             reason="bad-call",
         )
-    return form if meta[f"{_META}check"] or method != "build" else ""
+    method = "check" if meta[f"{_META}check"] else _METHODS[method]
+    return Call(method, form == "json", _SWITCH[ignored]) if method != "build" else None
 
 
-def show_checks(checked: Checked, form: str) -> None:
+def show_checks(checked: Checked, *, as_json: bool) -> None:
     """Print what was found on stdout."""
-    if form == "json":
+    if as_json:
         click.echo(
             json.dumps({"warnings": [_as_json(finding, checked.place) for finding in checked.findings]}, indent=2)
         )

@@ -17,6 +17,8 @@ from xxpy.errors import UsageError
 _OFF = ("false", "0", "f")
 _NO_ATTESTATIONS = "leave the flag out: no attestation is made"
 
+_LIMIT = "limit xx itself: systemd-run --user --scope -p MemoryMax=2g -p CPUQuota=50% xx build …"
+
 _REFUSED = {
     "--load": "write -o type=docker,dest=image.tar, then: docker load -i image.tar",
     "--push": "write -o type=oci,dest=image.tar, then: skopeo copy --all oci-archive:image.tar docker://NAME",
@@ -24,8 +26,21 @@ _REFUSED = {
     "--cache-from": "leave the flag out: the store keeps the result of every step, see --store",
     "--cache-to": "leave the flag out: the store keeps the result of every step, see --store",
     "--cgroup-parent": "leave the flag out, or start xx itself in that cgroup: systemd-run --user --scope xx build …",
+    "--policy": "leave the flag out: pin what the Dockerfile takes by digest, checksum or commit",
+    "--resource": _LIMIT,
+    "--memory": _LIMIT,
+    "--memory-swap": _LIMIT,
+    "--cpu-shares": _LIMIT,
+    "--cpu-period": _LIMIT,
+    "--cpu-quota": _LIMIT,
+    "--cpuset-cpus": _LIMIT,
+    "--cpuset-mems": _LIMIT,
+    "--security-opt": "allow it to the RUNs that have --security=insecure: --allow security.insecure",
+    "--isolation": "leave the flag out: it is of Windows",
+    "--squash": "copy the files into one layer: FROM scratch, COPY --from=STAGE / /",
 }
-_SWITCHES = ("--load", "--push")
+_SHORT = {"--memory": "-m", "--cpu-shares": "-c"}
+_SWITCHES = ("--load", "--push", "--squash")
 _HELP = {
     "--load": "Not served: -o type=docker.",
     "--push": "Not served: -o type=oci, and skopeo.",
@@ -33,7 +48,12 @@ _HELP = {
     "--cache-from": "Not served yet: the store is the cache.",
     "--cache-to": "Not served yet: the store is the cache.",
     "--cgroup-parent": "Not served.",
+    "--policy": "Not served.",
+    "--resource": "Not served: set limits for xx itself.",
 }
+"""The others are left out of the help, as buildx does."""
+_TAKEN = ("--compress", "--force-rm", "--rm")
+"""Of the builder before BuildKit; they never meant anything to buildx, and mean nothing here."""
 
 
 def refused_flags(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -41,7 +61,11 @@ def refused_flags(command: Callable[..., Any]) -> Callable[..., Any]:
     for name in reversed(_REFUSED):
         switch = name in _SWITCHES
         how: dict[str, Any] = {"is_flag": True} if switch else {"metavar": "VALUE", "multiple": True}
-        command = click.option(name, expose_value=False, callback=_refuse, help=_HELP[name], **how)(command)
+        how |= {"help": _HELP[name]} if name in _HELP else {"hidden": True}
+        names = [each for each in (_SHORT.get(name), name) if each]
+        command = click.option(*names, expose_value=False, callback=_refuse, **how)(command)
+    for name in _TAKEN:
+        command = click.option(name, is_flag=True, hidden=True, expose_value=False)(command)
     for name in ("--sbom", "--provenance"):
         shown = f"{name[2:].upper() if name == '--sbom' else 'Provenance'}: only false is served."
         command = click.option(name, expose_value=False, metavar="false", callback=_refuse_unless_off, help=shown)(
@@ -62,7 +86,7 @@ def refused_flags(command: Callable[..., Any]) -> Callable[..., Any]:
 def _refuse(_context: click.Context, parameter: click.Parameter, value: Any) -> None:
     if not value:
         return
-    name = parameter.opts[0]
+    name = parameter.opts[-1]
     with told():
         raise UsageError(f"{name} is not supported", remedy=_REFUSED[name], reason="flag-unsupported")
 

@@ -55,7 +55,8 @@ class Options:
 class About:
     """What checks know beside the file: as `front.Request`, and of the base images those that were looked up, by name.
 
-    ``ignore`` is the context's; None if there is none.
+    ``ignore`` is the context's; None if there is none. ``every_stage`` is true where all stages count if no target is
+    named.
     """
 
     target: Platform
@@ -65,6 +66,7 @@ class About:
     bases: Mapping[str, ImageConfig] = field(default_factory=dict)
     replaced: frozenset[str] = frozenset()
     ignore: Ignore | None = None
+    every_stage: bool = False
 
 
 def parse_options(text: str, place: str) -> Options:
@@ -125,6 +127,15 @@ def comments_above(lines: Sequence[str], at: Instruction) -> list[str]:
         found.insert(0, lines[index])
         index -= 1
     return found
+
+
+def description_of(names: Sequence[str], lines: Sequence[str], at: Instruction) -> str:
+    """What the comments above an instruction say of what it names, as ``# NAME what it is``; else empty."""
+    for line in comments_above(lines, at):
+        name, _, said = line.lstrip()[1:].strip().partition(" ")
+        if name in names:
+            return said.strip()
+    return ""
 
 
 def everything(file: Dockerfile) -> Iterator[Instruction]:

@@ -1,6 +1,6 @@
 """Build checks of what a Dockerfile means: stages are walked as the front does, with what their variables stand for.
 
-Of the stages only those count that the target needs, as in BuildKit.
+Of the stages those count that the target needs, or where none is named and nothing is built all, as in BuildKit.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from xxpy.build.dockerfile.front import find_named, find_stage
 from xxpy.build.dockerfile.instructions import Dockerfile, Instruction, Stage
 from xxpy.build.dockerfile.made import DEFAULT_PATH
 from xxpy.build.dockerfile.parse import pairs
+from xxpy.build.dockerfile.reach import Watched, needed_stages
 from xxpy.build.dockerfile.scope import Scope, global_scope, platform_variables
 from xxpy.build.names import normalize_name
 from xxpy.errors import DockerfileError, XxError
@@ -26,7 +27,6 @@ from xxpy.platforms import Platform
 _SECRET = re.compile(r"(_|^)(apikey|auth|credentials?|key|passw(or)?d|pword|secret|token)(_|$)", re.IGNORECASE)
 _NO_SECRET = re.compile(r"(_|^)(public|file|version)(_|$)", re.IGNORECASE)
 _PLATFORM_ARG = re.compile(r"\$\{?((?:TARGET|BUILD)(?:PLATFORM|OS|ARCH|VARIANT))\b")
-_FROM_FLAG = re.compile(r"--from=(.+)|--mount=(?:.*,)?from=([^,]+).*")
 _ONCE = ("CMD", "ENTRYPOINT", "HEALTHCHECK")
 
 
@@ -39,19 +39,6 @@ def check(file: Dockerfile, text: str, about: About, options: Options) -> tuple[
     with contextlib.suppress(DockerfileError):
         _Checker(file, about, findings).run()
     return ordered(findings.found)
-
-
-class _Watched(dict[str, str]):
-    """Variables that note which of them are asked for."""
-
-    def __init__(self, values: dict[str, str]) -> None:
-        super().__init__(values)
-        self.used: set[str] = set()
-        self.missed: set[str] = set()
-
-    def get(self, key: str, default: str | None = None) -> str | None:  # type: ignore[override]
-        (self.used if key in self else self.missed).add(key)
-        return super().get(key, default)
 
 
 @dataclass(frozen=True)
@@ -101,24 +88,11 @@ class _Checker:
                 _StageChecker(stage, state, self._about, self._findings, self._automatic).run()
 
     def _needed(self) -> list[Stage]:
-        stages = self._file.stages
-        last = find_stage(stages, self._about.target_stage) if self._about.target_stage else stages[-1]
-        todo, seen = [last or stages[-1]], set()
-        while todo:
-            stage = todo.pop()
-            if stage.index in seen:
-                continue
-            seen.add(stage.index)
-            above = stages[: stage.index]
-            named = [find_named(above, expand_word(stage.base, self._globals.args, self._escape))]
-            for at in stage.instructions:
-                # A trigger of ONBUILD takes from stages too, where it runs.
-                flags = at.flags if at.name != "ONBUILD" else at.args[0].split()
-                named += [
-                    find_stage(above, match[1] or match[2]) for match in map(_FROM_FLAG.fullmatch, flags) if match
-                ]
-            todo += [each for each in named if each is not None]
-        return [stage for stage in stages if stage.index in seen]
+        stages, wanted = self._file.stages, self._about.target_stage
+        if self._about.every_stage and not wanted:
+            return list(stages)
+        target = (find_stage(stages, wanted) if wanted else None) or stages[-1]
+        return sorted(needed_stages(self._file, target, self._globals.args), key=lambda stage: stage.index)
 
     def _begin(self, stage: Stage) -> _State:
         base = expand_word(stage.base, self._globals.args, self._escape)
@@ -149,15 +123,15 @@ class _Checker:
             text = f"{stage.base} is no image name with the defaults of its ARGs alone: {base!r}"
             self._findings.add("InvalidDefaultArgInFrom", text, at)
 
-    def _undefined_in_from(self, word: str, at: Instruction, declared: set[str]) -> _Watched:
-        watched = _Watched(self._globals.args)
+    def _undefined_in_from(self, word: str, at: Instruction, declared: set[str]) -> Watched:
+        watched = Watched(self._globals.args)
         expand_word(word, watched, self._escape)
         for name in sorted(watched.missed - declared):
             text = f"FROM uses ${name}, which no ARG before the first FROM declares{_perhaps(name, declared)}"
             self._findings.add("UndefinedArgInFrom", text, at)
         return watched
 
-    def _platform_flag(self, stage: Stage, watched: _Watched) -> None:
+    def _platform_flag(self, stage: Stage, watched: Watched) -> None:
         value = expand_word(stage.platform, self._globals.args, self._escape)
         if watched.used == {"TARGETPLATFORM"} and not watched.missed and value == self._automatic["TARGETPLATFORM"]:
             text = f"--platform={stage.platform} is what a stage runs on anyway"
@@ -288,7 +262,7 @@ class _StageChecker:
 
     def _expand(self, words: Iterable[str], at: Instruction) -> None:
         for word in words:
-            watched = _Watched(self._scope.variables())
+            watched = Watched(self._scope.variables())
             try:
                 expand_word(word, watched, self._scope.escape)
             except DockerfileError:

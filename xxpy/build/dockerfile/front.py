@@ -62,7 +62,7 @@ def make_graph(file: Dockerfile, request: Request, images: Images) -> Graph:
 
     Raises DockerfileError and UnsupportedError with the line; SourceError for an image that is not there.
     """
-    last = _target_stage(file, request.target_stage)
+    last = target_stage(file, request.target_stage)
     vertices: dict[Digest, Vertex] = {}
     results = []
     for target in request.targets:
@@ -73,7 +73,8 @@ def make_graph(file: Dockerfile, request: Request, images: Images) -> Graph:
     return Graph(vertices, tuple(results))
 
 
-def _target_stage(file: Dockerfile, wanted: str) -> Stage:
+def target_stage(file: Dockerfile, wanted: str) -> Stage:
+    """The stage that ``--target`` names, the last for empty text. Raises DockerfileError (``stage-unknown``)."""
     if not wanted:
         return file.stages[-1]
     found = find_stage(file.stages, wanted)

@@ -181,8 +181,16 @@ def told(op: SourceOp) -> str:
 
 
 def shown(url: str) -> str:
-    """A URL for people: without a user's name and password."""
-    return re.sub(r"(?<=://)[^/@\s]*@", "", url)[:200]
+    """A URL for people: without a user's name and password, and of a query only what has a meaning here.
+
+    What else stands in one may be a key: links that storage services sign have it there.
+    """
+    bare = re.sub(r"(?<=://)[^/@\s]*@", "", url)
+    return re.sub(r"(?<=[?&])([^=&#\s]*)=[^&#\s]+", _shown_value, bare)[:200]
+
+
+def _shown_value(found: re.Match[str]) -> str:
+    return found[0] if found[1] in _QUERY else f"{found[1]}=…"
 
 
 def checked_checksum(text: str, source: str, *, git: bool) -> str:

@@ -294,7 +294,7 @@ class _Solver:
                 )
             if isinstance(vertex.op, SourceOp):
                 remote = self._job.remotes[vertex.digest]
-                Remotes(self._store, self._job.host_ca).fill(vertex.op, remote, made.merged)
+                Remotes(self._store, self._job.host_ca, self._job.credentials).fill(vertex.op, remote, made.merged)
                 return ""
             assert isinstance(vertex.op, FileOp)
             with contextlib.ExitStack() as stack:

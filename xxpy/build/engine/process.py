@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import shlex
 import signal
@@ -17,6 +18,7 @@ debug = False
 """True echoes each command line to stderr before it runs (``xx --debug``)."""
 
 _TAIL = 2000
+_USER = r"(?<=://)[^/@\s]*@"
 
 
 def minimal_environment() -> dict[str, str]:
@@ -169,4 +171,5 @@ def worded(code: int) -> str:
 
 def _echo(argv: Sequence[str]) -> None:
     if debug:
-        sys.stderr.write(f"+ {shlex.join(argv)}\n")
+        # A URL may have a user's name in it that is a token.
+        sys.stderr.write(f"+ {re.sub(_USER, '', shlex.join(argv))}\n")

@@ -1,0 +1,35 @@
+"""Switches with a value, as docker's command line takes them: ``--pull=true``, ``--rm=false``."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Sequence
+
+import click
+
+_TRUE, _FALSE = ("1", "t", "true"), ("0", "f", "false")
+
+
+class SwitchCommand(click.Command):
+    """A command whose switches may have a value; of several of one name the last counts."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """See `click.Command.parse_args`."""
+        options = [each for each in self.params if isinstance(each, click.Option)]
+        names = {name for each in options if each.is_flag for name in each.opts if name.startswith("--")}
+        return super().parse_args(ctx, plain(args, names))
+
+
+def plain(args: Sequence[str], names: Collection[str]) -> list[str]:
+    """``args`` with the switches ``names`` alone where they are on, and without them where they are off."""
+    found: list[str] = []
+    flags = list(itertools.takewhile(lambda each: each != "--", args))
+    for arg in flags:
+        name, _, value = arg.partition("=")
+        if name in names and value.lower() in _TRUE:
+            found.append(name)
+        elif name in names and value.lower() in _FALSE:
+            found = [each for each in found if each != name]
+        else:
+            found.append(arg)
+    return [*found, *args[len(flags) :]]
