@@ -27,6 +27,7 @@ from xxpy.build.engine.images import IMAGE, base_image, index_of, known_image, m
 from xxpy.build.engine.limits import make_room
 from xxpy.build.engine.mounts import StepMounts, Tree
 from xxpy.build.engine.namespace import Channel, id_maps, run_inside
+from xxpy.build.engine.packing import Packing
 from xxpy.build.engine.rooted import remove_tree
 from xxpy.build.engine.snapshots import Chain, Draft, draft, keep, laid_over, view
 from xxpy.build.engine.truth import verify
@@ -56,7 +57,7 @@ class Embedded:
     def solve(self, job: Job, listener: Listener) -> Outcome:
         """See `Engine.solve`."""
         records = self._known(job)
-        images = [known_image(self._store, job, result) for result in job.plan.graph.results]
+        images = [known_image(self._store, job, result) for result in job.plan.graph.results] if job.image else []
         roots = [result.root for result in job.plan.graph.results if result.root]
         finished = [image for image in images if image is not None]
         chains = {digest: record.chain for digest, record in records.items()}
@@ -139,7 +140,8 @@ def _outcome(
     chains: Mapping[Digest, Chain],
 ) -> Outcome:
     roots = {result.root: chains[result.root] for result in job.plan.graph.results if result.root}
-    return Outcome(index_of(store, images, job.annotations).digest, tuple(images), steps, roots)
+    index = index_of(store, images, job.annotations).digest if job.image else ""
+    return Outcome(index, tuple(images), steps, roots)
 
 
 class _Solver:
@@ -169,16 +171,21 @@ class _Solver:
             self._prepare()
             self._syncer = Syncer(self._store, self._cache)
             self._pool = ThreadPoolExecutor(max(4, os.cpu_count() or 1), "step")
+            self._packing = Packing(self._store, self._job)
+            for digest, chain in self._chains.items():
+                self._packing.solved(digest, chain)
             self._run_all()
             self._syncer.nudge()
             verify(self._store, self._job, self._chains, work, self._tell)
-            self._tell(Exporting("writing layers and manifests"))
-            images = [
-                make_image(self._store, self._job, result, self._chains, self._pool) for result in self._graph.results
-            ]
-            outcome = _outcome(self._store, self._job, images, self._steps, self._chains)
+            outcome = _outcome(self._store, self._job, self._images(), self._steps, self._chains)
             self._syncer.wait()
         return outcome
+
+    def _images(self) -> list[ImageOutcome]:
+        if not self._job.image:
+            return []
+        self._tell(Exporting("writing layers and manifests"))
+        return [make_image(self._store, self._job, result, self._packing.layer) for result in self._graph.results]
 
     def _tell(self, event: Event) -> None:
         self._channel.send(("value", event))
@@ -216,6 +223,7 @@ class _Solver:
                     self._ending.set()
                     self._pool.shutdown(wait=False, cancel_futures=True)
                 future.result()
+                self._packing.solved(finished, self._chains[finished])
                 for inputs in waiting.values():
                     inputs.discard(finished)
 
