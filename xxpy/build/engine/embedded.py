@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Container, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
 
 from xxpy.build.credentials import require_given
@@ -39,7 +40,7 @@ from xxpy.build.plan import How
 from xxpy.build.remotes import Remotes
 from xxpy.build.selection import clean
 from xxpy.build.store import Store
-from xxpy.build.tools import cgroup_v1, crun_refuses, find_runtime
+from xxpy.build.tools import Emulator, Runtime, cgroup_v1, crun_refuses, find_runtime
 from xxpy.errors import HostError, SourceError, XxError
 
 _WORK = "work-"
@@ -69,8 +70,7 @@ class Embedded:
             for notice in notices:
                 listener(notice)
             return _outcome(self._store, job, finished, _cached(records), chains)
-        self._check(job, records)
-        solver = _Solver(self._store, self._cache, job, records)
+        solver = _Solver(self._store, self._cache, job, records, self._check(job, records))
         outcome = run_inside(solver.work, listener, id_maps())
         assert isinstance(outcome, Outcome)
         return outcome
@@ -85,22 +85,30 @@ class Embedded:
                 found[vertex.digest] = record
         return found
 
-    def _check(self, job: Job, records: Mapping[Digest, Record]) -> None:
-        """Refuse now what could not run later.
+    def _check(self, job: Job, records: Mapping[Digest, Record]) -> _Programs:
+        """Refuse now what could not run later; what will run the steps.
 
         Raises HostError (``no-emulator``, ``runtime-missing``, ``ulimit-too-high``), SourceError (``secret-missing``).
         """
         running = [job.plan.steps[digest] for digest in needed(job.plan.graph, records)]
-        if any(step.how is How.EMULATED for step in running):
-            emulators_for(job.plan.emulated)
+        emulated = any(step.how is How.EMULATED for step in running)
+        emulators = emulators_for(job.plan.emulated) if emulated else ()
         execs = [step.vertex.op for step in running if isinstance(step.vertex.op, ExecOp)]
-        if execs:
-            _require_runtime()
+        runtime = _require_runtime() if execs else None
         require_given([step.vertex for step in running], job.credentials, job.dockerfile)
         make_room({limit for op in execs for limit in op.ulimits})
+        return _Programs(runtime, emulators)
 
 
-def _require_runtime() -> None:
+@dataclass(frozen=True)
+class _Programs:
+    """Programs of others that a build starts, found before it does: asking each for its version takes its time."""
+
+    runtime: Runtime | None
+    emulators: tuple[Emulator, ...]
+
+
+def _require_runtime() -> Runtime:
     runtime = find_runtime()
     install = f"{'' if os.geteuid() == 0 else 'sudo '}apt-get install -y"
     if runtime is None:
@@ -113,6 +121,7 @@ def _require_runtime() -> None:
         raise HostError(
             f"{runtime.path} refuses this machine's hybrid cgroups", remedy=f"{install} runc", reason="runtime-missing"
         )
+    return runtime
 
 
 def needed(graph: Graph, records: Container[Digest]) -> list[Digest]:
@@ -147,11 +156,14 @@ def _outcome(
 class _Solver:
     """One build inside its namespaces. ``records`` are what was known before; `work` runs in the worker."""
 
-    def __init__(self, store: Store, cache: Cache, job: Job, records: Mapping[Digest, Record]) -> None:
+    def __init__(
+        self, store: Store, cache: Cache, job: Job, records: Mapping[Digest, Record], programs: _Programs
+    ) -> None:
         self._store = store
         self._cache = cache
         self._job = job
         self._graph = job.plan.graph
+        self._programs = programs
         self._ending = threading.Event()
         self._records = dict(records)
         self._steps = _cached(records)
@@ -191,19 +203,14 @@ class _Solver:
         self._channel.send(("value", event))
 
     def _prepare(self) -> None:
-        steps = [self._job.plan.steps[digest] for digest in needed(self._graph, self._records)]
-        execs = [step for step in steps if isinstance(step.vertex.op, ExecOp)]
-        if not execs:
+        job, runtime = self._job, self._programs.runtime
+        if runtime is None:
             return
-        runtime = find_runtime()
-        assert runtime is not None
-        job = self._job
         self._executor = Executor(runtime, self._work / EXEC, job.host_ca, job.dockerfile, job.proxies)
         self._executor.prepare()
-        emulated = any(step.how is How.EMULATED for step in execs)
         at = self._work / BINFMT
         at.mkdir()
-        register(emulators_for(self._job.plan.emulated) if emulated else (), at)
+        register(self._programs.emulators, at)
 
     # -- the walk ------------------------------------------------------------------------------------------------
 
