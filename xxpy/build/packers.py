@@ -26,6 +26,7 @@ LAYER_TYPES = {
 LEVEL = 5
 """Of gzip: level 6 gives layers that are 1 % smaller and takes half as long again."""
 _ZSTD_LEVEL = 3
+_ZSTD_SMALL = 12
 
 _BLOCK = 256 << 10
 _WINDOW = 32 << 10
@@ -133,8 +134,10 @@ class _ZstdPacker:
         import zstandard
 
         self._out = out
-        # One thread or several give the same bytes; none would give others.
-        self._squeeze = zstandard.ZstdCompressor(level=level, threads=threads()).compressobj()
+        # One thread or several give the same bytes, none gives others: so the level alone decides between them. Each
+        # holds a few windows, and those of high levels are of many megabytes.
+        count = min(2, threads()) if level <= _ZSTD_SMALL else 0
+        self._squeeze = zstandard.ZstdCompressor(level=level, threads=count).compressobj()
         self._hash = hashlib.sha256()
 
     def write(self, data: bytes, /) -> int:
