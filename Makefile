@@ -41,7 +41,7 @@ test-unit: venv ## the tests that need nothing of the machine, in seconds
 lint: venv ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
-bench: setup ## speed against the peers that are present, as a table
+bench: setup ## speed beside the peers that are present, and our memory, as a table (ten minutes)
 	@$(BIN)/python benchmarks/run.py
 
 clean: ## remove the environment and what the demo made (the store stays)

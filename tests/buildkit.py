@@ -11,8 +11,8 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from support import BOTH, Xx, cache_folder
@@ -145,22 +145,26 @@ def buildkit(folder: Path, xx: Xx) -> Iterator[BuildKit]:
 
 
 @contextmanager
-def host_emulation() -> Iterator[None]:
-    """Have the host's kernel start QEMU for arm64 programs while the block runs, unless it does already."""
+def host_emulation(arches: Sequence[str] = ("aarch64",)) -> Iterator[None]:
+    """Have the host's kernel start QEMU for programs of ``arches`` (QEMU's names) while the block runs.
+
+    Those that it is told of already, and those whose QEMU is not installed, are left as they are.
+    """
     binfmt = Path("/proc/sys/fs/binfmt_misc")
-    emulator = shutil.which("qemu-aarch64-static")
+    found = {arch: shutil.which(f"qemu-{arch}-static") for arch in arches}
+    new = {arch: path for arch, path in found.items() if path and not (binfmt / f"qemu-{arch}").exists()}
     mounted = (binfmt / "register").exists()
-    if os.geteuid() != 0 or emulator is None or (binfmt / "qemu-aarch64").exists():
+    if os.geteuid() != 0 or not new:
         yield
         return
     if not mounted:
         subprocess.run(["mount", "-t", "binfmt_misc", "binfmt_misc", str(binfmt)], check=True)
     try:
-        (binfmt / "register").write_bytes(registration_line("aarch64", emulator))
-        try:
+        with ExitStack() as stack:
+            for arch, path in new.items():
+                (binfmt / "register").write_bytes(registration_line(arch, path))
+                stack.callback((binfmt / f"qemu-{arch}").write_text, "-1")
             yield
-        finally:
-            (binfmt / "qemu-aarch64").write_text("-1")
     finally:
         if not mounted:
             subprocess.run(["umount", str(binfmt)], check=True)

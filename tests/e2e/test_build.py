@@ -39,7 +39,7 @@ def test_environment_user_folder_and_forms(xx: Xx) -> None:
         'RUN ["/bin/sh", "-c", "echo exec $GREETING $WHO $TWO $PWD $HOME"]\n'
         "USER 1234:99\nRUN id -u; id -g; id -G\nRUN <<EOF\necho heredoc\nEOF\n"
         'LABEL a="1" b=2\nEXPOSE 80\nVOLUME /data\nSTOPSIGNAL SIGINT\nENTRYPOINT ["/bin/sh"]\nCMD ["-c", "true"]\n',
-        "--build-arg", "WHO=you", "--label", "c=3",
+        "-t", "all", "--build-arg", "WHO=you", "--label", "c=3",
     )  # fmt: skip
     assert done.code == 0, done
     assert output_of(done).splitlines() == ["exec hello you a b /deep/er/down /root", "1234", "99", "99", "heredoc"]
@@ -86,7 +86,7 @@ def test_same_input_same_digest_in_another_store(xx: Xx, fresh: Xx) -> None:
 
 
 def test_nothing_of_the_engine_is_left_in_a_layer(xx: Xx) -> None:
-    done = xx.build("FROM busybox\nRUN echo x >/made\n", "--no-cache", "--host-ca", "auto")
+    done = xx.build("FROM busybox\nRUN echo x >/made\n", "-t", "made", "--no-cache", "--host-ca", "auto")
     assert done.code == 0, done
     assert [name for name in last_layer(xx, done) if name not in ("etc", "run")] == ["made"]
 
@@ -118,7 +118,7 @@ def test_steps_are_confined(xx: Xx) -> None:
 
 def test_a_tagged_image_is_a_base(xx: Xx) -> None:
     assert xx.build("FROM busybox\nENV A=1\nRUN echo base >/base\n", "-t", "mine:1").code == 0
-    done = xx.build("FROM mine:1\nRUN echo $A $(cat /base)\nRUN rm /base\n", "--no-cache")
+    done = xx.build("FROM mine:1\nRUN echo $A $(cat /base)\nRUN rm /base\n", "-t", "mine:2", "--no-cache")
     assert output_of(done).splitlines() == ["1 base"], done
     assert ".wh.base" in last_layer(xx, done)
 
@@ -177,7 +177,7 @@ def test_quiet_prints_the_digest_alone(xx: Xx) -> None:
 
 def test_two_builds_at_once_share_the_work(fresh: Xx) -> None:
     fresh.dockerfile("FROM busybox\nRUN echo worked; sleep 1; date +%N >/x\n")
-    both = [fresh.start("build", "--progress", "plain", ".") for _ in range(2)]
+    both = [fresh.start("build", "-t", "shared", "--progress", "plain", ".") for _ in range(2)]
     texts = [one.communicate(timeout=120)[0].decode() for one in both]
     assert [one.returncode for one in both] == [0, 0], texts
     assert sum(text.count(" worked\n") for text in texts) == 1, texts
@@ -211,7 +211,7 @@ def test_host_ca_reaches_the_step_and_not_the_image(xx: Xx, tmp_path: Path) -> N
     pem = tmp_path / "ca.pem"
     pem.write_text("-----BEGIN CERTIFICATE-----\nnot really\n")
     text = "FROM busybox\nRUN head -n1 $SSL_CERT_FILE; cat $APT_CONFIG\n"
-    done = xx.build(text, "--no-cache", "--host-ca", str(pem))
+    done = xx.build(text, "-t", "without-ca", "--no-cache", "--host-ca", str(pem))
     assert done.code == 0, done
     assert output_of(done).splitlines()[0] == "-----BEGIN CERTIFICATE-----"
     assert "CAInfo" in output_of(done)
@@ -225,11 +225,11 @@ def test_host_ca_reaches_the_step_and_not_the_image(xx: Xx, tmp_path: Path) -> N
 def test_proxies_reach_the_step_and_nothing_else(xx: Xx) -> None:
     text = "FROM busybox\nRUN echo proxy $HTTP_PROXY $https_proxy\n"
     given = ("--build-arg", "HTTP_PROXY=http://me:secret@proxy.test", "--build-arg", "https_proxy=http://other.test")
-    done = xx.build(text, "--no-cache", *given)
+    done = xx.build(text, "-t", "one", "--no-cache", *given)
     assert output_of(done) == "proxy http://me:secret@proxy.test http://other.test", done
     assert "secret" not in json.dumps(config_of(xx, done))
     # Another value is no reason to run again.
-    again = xx.build(text, "--build-arg", "HTTP_PROXY=http://third.test")
+    again = xx.build(text, "-t", "other", "--build-arg", "HTTP_PROXY=http://third.test")
     assert output_of(again) == "" and index_of(again) == index_of(done)
     blobs = [path for path in (xx.store / "blobs/sha256").iterdir() if b"secret@" in path.read_bytes()]
     assert blobs == []

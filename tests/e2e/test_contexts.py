@@ -260,7 +260,7 @@ def test_named_contexts(xx: Xx, repository: str) -> None:
 def test_a_folder_as_the_base(xx: Xx) -> None:
     (xx.folder / "root/etc").mkdir(parents=True)
     (xx.folder / "root/etc/f").write_text("x")
-    done = xx.build("FROM base\nCOPY --from=base /etc/f /g\n", "--build-context", "base=root")
+    done = xx.build("FROM base\nCOPY --from=base /etc/f /g\n", "-t", "g", "--build-context", "base=root")
     assert done.code == 0 and set(last_layer(xx, done)) == {"g"}, done
     manifest = blob(xx, blob(xx, index_of(done))["manifests"][0]["digest"])
     assert len(manifest["layers"]) == 2
@@ -278,7 +278,8 @@ def test_an_oci_layout(xx: Xx, fresh: Xx) -> None:
     for value in ("oci-layout://layout", "oci-layout://layout:1", f"oci-layout://layout@{index_of(done)}"):
         built = fresh.build(mine, "--no-cache", "--platform", "linux/amd64", "--build-context", f"base={value}")
         assert built.code == 0 and output_of(built) == "amd64 trigger from a layout", built
-    built = fresh.build("FROM base\n", "--platform", "linux/arm64", "--build-context", "base=oci-layout://layout")
+    given = ("--platform", "linux/arm64", "--build-context", "base=oci-layout://layout")
+    built = fresh.build("FROM base\n", "-t", "again", *given)
     assert "OF=arm64" in config_of(fresh, built)["config"]["Env"], built
     built = fresh.build(mine, "--platform", "linux/riscv64", "--build-context", "base=oci-layout://layout")
     assert built.code == 5 and "linux/amd64, linux/arm64" in error_of(built), built

@@ -32,8 +32,9 @@ def test_bind_shows_the_context_without_what_is_ignored_and_is_read_only(xx: Xx)
     (xx.folder / ".dockerignore").write_text("private\n")
     done = xx.build(
         "FROM busybox\nWORKDIR /w\nRUN --mount=target=. cat d/f; echo; ls; echo no >d/g || echo refused\n"
-        "RUN --mount=source=d/f,target=/etc/one cat /etc/one; echo; ls -ln /etc/one | cut -c1-10\n"
-    )
+        "RUN --mount=source=d/f,target=/etc/one cat /etc/one; echo; ls -ln /etc/one | cut -c1-10\n",
+        "-t", "bound",
+    )  # fmt: skip
     lines = lines_of(done)
     assert lines[:3] == ["of the context", "Dockerfile", "d"] and "refused" in lines and "private" not in lines
     assert lines[-2:] == ["of the context", "-rw-r--r--"]
@@ -87,7 +88,7 @@ def test_mounts_in_mounts_need_no_folder_there_and_leave_none(xx: Xx) -> None:
         "FROM busybox\nWORKDIR /src\n"
         "RUN --mount=type=cache,target=node_modules/.cache --mount=type=secret,id=s,target=/src/etc/s --mount=target=. "
         "ls /src; ls -d /src/node_modules/.cache; cat /src/etc/s; echo; touch /src/x || echo refused\n",
-        "--secret", "id=s,src=secret", "--no-cache",
+        "-t", "within", "--secret", "id=s,src=secret", "--no-cache",
     )  # fmt: skip
     lines = lines_of(done)
     assert {"node_modules", "etc", "/src/node_modules/.cache", "s"} <= set(lines) and lines[-1] == "refused"
@@ -101,7 +102,7 @@ def test_nothing_of_mount_points_is_left_in_the_layer(xx: Xx) -> None:
         "FROM busybox\nRUN --mount=type=cache,target=/deep/er/cache --mount=type=tmpfs,target=/deep/tmp "
         "--mount=type=secret,id=f --mount=target=/ctx --mount=source=f,target=/one/file --mount=type=ssh "
         "touch /deep/er/cache/x /deep/tmp/y; echo z >/made\n",
-        "--secret", "id=f,src=f", "--no-cache",
+        "-t", "points", "--secret", "id=f,src=f", "--no-cache",
     )  # fmt: skip
     assert done.code == 0, done
     assert [name for name in last_layer(xx, done) if name not in ("etc", "run")] == ["made"]
@@ -123,7 +124,7 @@ def test_a_cache_stays_and_is_of_its_platform_unless_it_has_an_id(fresh: Xx) -> 
     assert second.count("all: aarch64 x86_64") == 2
     # What is in a cache is no reason to run a step again, and --no-cache does not empty it.
     assert lines_of(fresh.build(text, "--platform", BOTH, "--build-arg", "N=2")) == []
-    again = fresh.build(text, "--build-arg", "N=3", "--no-cache")
+    again = fresh.build(text, "-t", "cached", "--build-arg", "N=3", "--no-cache")
     assert "own: x86_641 x86_642 x86_643" in lines_of(again)
     assert not any("own" in name or "all" in name for name in last_layer(fresh, again))
 
@@ -307,7 +308,8 @@ def test_an_agent_reaches_the_step_also_for_another_user(xx: Xx, tmp_path: Path)
         "RUN --mount=type=ssh,id=nobody ls $SSH_AUTH_SOCK || echo none\n"
     )
     with fake_agent(at):
-        done = xx.build(text, "--no-cache", "--ssh", "default", "--ssh", f"k={at}", env={"SSH_AUTH_SOCK": str(at)})
+        given = ("-t", "asked", "--no-cache", "--ssh", "default", "--ssh", f"k={at}")
+        done = xx.build(text, *given, env={"SSH_AUTH_SOCK": str(at)})
     lines = lines_of(done)
     assert re.match(r"srw------- 1 0 0 .*/run/buildkit/ssh_agent\.0$", lines[0]) and lines[1] == "agent:one"
     assert re.match(r"srw-r----- 1 1234 0 .*/tmp/s$", lines[2]) and lines[3] == "agent:two" and lines[-1] == "none"
@@ -370,7 +372,7 @@ def test_hosts_shm_and_limits(xx: Xx) -> None:
     text = f"FROM busybox\nRUN {shown}\n"
     given = ("--add-host", "one.test:10.1.2.3", "--add-host", "two.test=[::2]", "--shm-size", "3m",
              "--ulimit", "nofile=123:456")  # fmt: skip
-    done = xx.build(text, *given)
+    done = xx.build(text, "-t", "limited", *given)
     found = [" ".join(line.split()) for line in lines_of(done)]
     assert found == ["10.1.2.3 one.test", "::2 two.test", "3072", "123", "456"]
     assert "etc/hosts" not in last_layer(xx, done)

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from conftest import lacking
-from support import BOTH, Xx
+from support import BOTH, Xx, index_of
 
 KINDS = """FROM busybox
 RUN mkdir -p /d/sub && echo content >/d/f && ln /d/f /d/hard && ln -s f /d/link && mkfifo /d/pipe && chmod 4755 /d/f
@@ -263,3 +263,43 @@ def test_ctrl_c_leaves_no_half(xx: Xx, output: str, number: signal.Signals) -> N
     rest, _ = started.communicate(timeout=60)
     assert started.returncode == 130 and b"Traceback" not in rest, rest
     assert sorted(os.listdir(xx.folder)) == ["Dockerfile", "there"] and os.listdir(xx.folder / "there") == []
+
+
+def layers_in(xx: Xx) -> set[str]:
+    return {path.name for path in (xx.store / "blobs/sha256").iterdir() if path.stat().st_size > 100_000}
+
+
+def test_layers_are_packed_for_images_alone(fresh: Xx) -> None:
+    text = "FROM busybox\nRUN head -c 200000 /dev/urandom >/x; echo said\n"
+    before = layers_in(fresh)
+    done = fresh.build(text)
+    assert done.code == 0 and "said" in done.err and done.err.rstrip().endswith(
+        "no image: the result stays in the cache only; -t NAME keeps one, -o writes one"
+    ), done  # fmt: skip
+    done = fresh.build(text, "-o", "out", "-o", "type=tar,dest=root.tar")
+    assert done.code == 0 and done.err.rstrip().endswith("files written to out, root.tar"), done
+    assert "writing layers" not in done.err and "sha256:" not in done.err, done
+    assert (fresh.run("build", "-q", "-o", "out", ".").out, layers_in(fresh)) == ("", before)
+    found = []
+    for flags in (("-q",), ("-t", "one"), ("-o", "type=oci,dest=o.tar"), ("--iidfile", "i"), ("--metadata-file", "m")):
+        found.append(fresh.build(text, *flags))
+        # Every one of them is the same image, whose layer is packed once.
+        assert len(layers_in(fresh) - before) == 1, flags
+    assert all(done.code == 0 for done in found), found
+    again = fresh.build(text, "-t", "two", "--no-cache")
+    assert again.code == 0 and len(layers_in(fresh) - before) == 2, again
+
+
+def test_an_image_without_a_name_is_packed_as_its_output_wants_it(fresh: Xx) -> None:
+    text = "FROM busybox\nRUN head -c 200000 /dev/urandom >/x\n"
+    before = layers_in(fresh)
+    output = "type=oci,dest=u,tar=false,compression=uncompressed"
+    done = fresh.build(text, "-o", output, "--metadata-file", "m.json")
+    assert done.code == 0, done
+    top = json.loads((fresh.folder / "u/index.json").read_text())["manifests"][0]["digest"]
+    assert json.loads((fresh.folder / "m.json").read_text())["containerimage.digest"] == top == index_of(done)
+    (layer,) = layers_in(fresh) - before
+    with tarfile.open(fresh.folder / "u/blobs/sha256" / layer, "r:") as tar:
+        assert "x" in tar.getnames()
+    named = fresh.build(text, "-o", output, "-t", "named")
+    assert named.code == 0 and len(layers_in(fresh) - before) == 2 and index_of(named) != top, named

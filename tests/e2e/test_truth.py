@@ -181,7 +181,7 @@ def test_a_package_for_several_platforms_is_right(xx: Xx) -> None:
 @pytest.mark.parametrize("platform", ["linux/arm/v7", "linux/arm/v5", "linux/riscv64", "linux/amd64/v3"])
 def test_the_config_says_the_platform(xx: Xx, platform: str) -> None:
     (xx.folder / "f").write_text("x")
-    done = xx.build("FROM scratch\nCOPY f /\n", "--platform", platform)
+    done = xx.build("FROM scratch\nCOPY f /\n", "-t", "f", "--platform", platform)
     assert done.code == 0, done
     wanted = Platform.parse(platform)
     described = blob(xx, re.findall(r"sha256:[0-9a-f]{64}", done.err)[-1])["manifests"][0]

@@ -16,6 +16,7 @@ from xxpy.build.descriptor import Descriptor
 from xxpy.build.image import image_manifests, write_image, write_index
 from xxpy.build.layers import write_layer
 from xxpy.build.outputs import Format
+from xxpy.build.packers import LEVEL
 from xxpy.build.store import Store
 from xxpy.errors import StoreError
 from xxpy.platforms import Platform
@@ -63,7 +64,7 @@ def contents(store: Store, index: Descriptor) -> list[bytes]:
 def test_nothing_asked_nothing_written(image: tuple[Store, Descriptor]) -> None:
     store, index = image
     assert converted(store, index, Format(), BASE) is index
-    assert converted(store, index, Format("gzip", 6), BASE).digest == index.digest
+    assert converted(store, index, Format("gzip", LEVEL), BASE).digest == index.digest
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,13 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from xxpy.build.layers import LAYER_TYPE, OPAQUE, apply_layer, write_layer
+from xxpy.build.layers import OPAQUE, apply_layer, write_layer
+from xxpy.build.outputs import GZIP
+from xxpy.build.packers import LAYER_TYPES
 from xxpy.build.store import Store
 from xxpy.errors import StoreError
+
+LAYER_TYPE = LAYER_TYPES[GZIP]
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ from xxpy.build import trees
 from xxpy.build.engine.roots import Piece
 from xxpy.build.outputs import Output
 from xxpy.build.store import Store
-from xxpy.build.trees import TarSink, Tree, export_trees, folder_name
+from xxpy.build.trees import Tree, export_trees, folder_name
 from xxpy.errors import UsageError
 from xxpy.platforms import Platform
 
@@ -24,24 +23,6 @@ def entry(name: str, content: bytes = b"", kind: bytes = tarfile.REGTYPE, link: 
     made = tarfile.TarInfo(name)
     made.type, made.linkname, made.size = kind, link, len(content)
     return [made, *([content] if content else [])]
-
-
-def test_an_archive_is_padded_and_ended() -> None:
-    out = io.BytesIO()
-    sink = TarSink(out)
-    for name, content in (("a", b"x" * 513), ("b", b""), ("c/\udcff" + "n" * 200, b"y" * 512)):
-        made = tarfile.TarInfo(name)
-        made.size = len(content)
-        sink.entry(made)
-        if content:
-            sink.content(content[:100])
-            sink.content(content[100:])
-    sink.end()
-    out.seek(0)
-    with tarfile.open(fileobj=out) as tar:
-        assert [(one.name[:3], one.size) for one in tar] == [("a", 513), ("b", 0), ("c/\udcff", 512)]
-        last = tar.extractfile(tar.getmembers()[2])
-        assert last is not None and last.read() == b"y" * 512
 
 
 class Roots:

@@ -1,30 +1,25 @@
 """An image in another form: layers compressed otherwise, Docker's media types, further annotations.
 
 Only what differs is written, as blobs of the store beside the first ones; configs and so the images' ids stay the same.
-Sources: OCI image-spec, layer.md and media-types.md; Docker's Image Manifest V2, Schema 2; RFC 8878 (zstd).
+Sources: OCI image-spec, layer.md and media-types.md; Docker's Image Manifest V2, Schema 2.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from xxpy.build.annotations import INDEX, INDEX_DESCRIPTOR, MANIFEST, MANIFEST_DESCRIPTOR, Pairs, chosen
 from xxpy.build.descriptor import Descriptor
 from xxpy.build.graph import digest_of
 from xxpy.build.image import CONFIG_TYPE, MANIFEST_TYPE, image_at, image_manifests
-from xxpy.build.layers import LEVEL, GzipWriter, Layer, plain_pieces
+from xxpy.build.layers import Layer, plain_pieces
 from xxpy.build.outputs import GZIP, UNCOMPRESSED, ZSTD, Format
-from xxpy.build.store import INDEX_TYPE, BlobWriter, Store
+from xxpy.build.packers import LAYER_TYPES, LEVEL, packer
+from xxpy.build.store import INDEX_TYPE, Store
 from xxpy.platforms import Platform
 
-_OCI_LAYERS = {
-    GZIP: "application/vnd.oci.image.layer.v1.tar+gzip",
-    ZSTD: "application/vnd.oci.image.layer.v1.tar+zstd",
-    UNCOMPRESSED: "application/vnd.oci.image.layer.v1.tar",
-}
 _DOCKER_LAYERS = {
     GZIP: "application/vnd.docker.image.rootfs.diff.tar.gzip",
     UNCOMPRESSED: "application/vnd.docker.image.rootfs.diff.tar",
@@ -32,7 +27,6 @@ _DOCKER_LAYERS = {
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 _DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 _DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
-_ZSTD_LEVEL = 3
 
 
 def converted(store: Store, index: Descriptor, form: Format, bases: Mapping[Platform, int]) -> Descriptor:
@@ -78,7 +72,7 @@ def _layer(store: Store, layer: Layer, form: Format, *, own: bool) -> Descriptor
     """The layer's blob in that form; the one that is there if it is right."""
     now = layer.descriptor
     have = compression_of(now.media_type)
-    types = _OCI_LAYERS if form.oci else _DOCKER_LAYERS
+    types = LAYER_TYPES if form.oci else _DOCKER_LAYERS
     # A level alone says gzip; a forced nothing does too, as with BuildKit.
     wanted = form.compression or (GZIP if form.force or form.level is not None else have)
     if not (own or form.force):
@@ -106,58 +100,11 @@ def compression_of(media_type: str) -> str:
     return ZSTD if media_type.endswith("+zstd") else UNCOMPRESSED
 
 
-class _Packer(Protocol):
-    def write(self, data: bytes) -> int: ...
-
-    def end(self) -> str: ...
-
-
-class _ZstdWriter:
-    """zstd into a blob, with the digest of what goes in."""
-
-    def __init__(self, out: BlobWriter, level: int) -> None:
-        # Imported with the first layer that needs it: few do.
-        import zstandard
-
-        self._out = out
-        self._squeeze = zstandard.ZstdCompressor(level=level).compressobj()
-        self._hash = hashlib.sha256()
-
-    def write(self, data: bytes) -> int:
-        self._hash.update(data)
-        self._out.write(self._squeeze.compress(data))
-        return len(data)
-
-    def end(self) -> str:
-        self._out.write(self._squeeze.flush())
-        return "sha256:" + self._hash.hexdigest()
-
-
-class _PlainWriter:
-    """The tar as it is."""
-
-    def __init__(self, out: BlobWriter) -> None:
-        self._out = out
-
-    def write(self, data: bytes) -> int:
-        return self._out.write(data)
-
-    def end(self) -> str:
-        return ""
-
-
 def _recompressed(store: Store, layer: Layer, wanted: str, level: int | None) -> Descriptor:
     now = layer.descriptor
     with store.writer() as out:
-        packer: _Packer
-        if wanted == GZIP:
-            packer = GzipWriter(out, LEVEL if level is None else level)
-        elif wanted == ZSTD:
-            # Level 0 is zstd's word for its own default.
-            packer = _ZstdWriter(out, level or _ZSTD_LEVEL)
-        else:
-            packer = _PlainWriter(out)
+        packed = packer(out, wanted, level)
         for data in plain_pieces(store.blob(now.digest), now.media_type, layer.diff_id):
-            packer.write(data)
-        packer.end()
-        return out.commit(_OCI_LAYERS[wanted])
+            packed.write(data)
+        packed.end()
+        return out.commit(LAYER_TYPES[wanted])

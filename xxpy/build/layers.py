@@ -7,30 +7,28 @@ character device 0:0, the xattr ``user.overlay.opaque``); POSIX pax for what a p
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import os
 import stat
 import tarfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
 
 from xxpy.build.compressed import MOST_BYTES, MOST_ENTRIES, BadStream, Bounded, by_media_type
 from xxpy.build.descriptor import Descriptor
-from xxpy.build.store import BlobWriter, Store
+from xxpy.build.outputs import GZIP
+from xxpy.build.packers import LAYER_TYPES, packer
+from xxpy.build.store import Store
 from xxpy.build.tarentry import LATEST, XATTR, make_device, write_content
+from xxpy.build.tarwriter import TarWriter
 from xxpy.errors import StoreError
 
-LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
 OPAQUE = "user.overlay.opaque"
 
 _WHITEOUT = ".wh."
 _OPAQUE_ENTRY = ".wh..wh..opq"
-LEVEL = 6
-"""Of the gzip of layers that are packed here."""
+_PIECE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -41,46 +39,21 @@ class Layer:
     diff_id: str
 
 
-class GzipWriter:
-    """Deterministic gzip (RFC 1952: no name, time 0) into a blob, with the digest of what goes in."""
-
-    def __init__(self, out: BlobWriter, level: int = LEVEL) -> None:
-        self._out = out
-        self._squeeze = zlib.compressobj(level, zlib.DEFLATED, -15)
-        self._crc = 0
-        self._size = 0
-        self._hash = hashlib.sha256()
-        out.write(b"\x1f\x8b\x08\0\0\0\0\0\0\xff")
-
-    def write(self, data: bytes) -> int:
-        self._hash.update(data)
-        self._crc = zlib.crc32(data, self._crc)
-        self._size += len(data)
-        if packed := self._squeeze.compress(data):
-            self._out.write(packed)
-        return len(data)
-
-    def end(self) -> str:
-        """Write what is left; the digest of all that went in."""
-        self._out.write(self._squeeze.flush())
-        self._out.write(self._crc.to_bytes(4, "little") + (self._size & 0xFFFFFFFF).to_bytes(4, "little"))
-        return "sha256:" + self._hash.hexdigest()
-
-
-def write_layer(directory: Path, store: Store, epoch: int | None = None) -> Layer:
+def write_layer(directory: Path, store: Store, epoch: int | None = None, compression: str = GZIP) -> Layer:
     """The changes in ``directory``, an overlayfs upper folder, as a blob of ``store``.
 
     The same tree gives the same bytes: entries are sorted, times are whole seconds, and none is later than ``epoch``
     (seconds since 1970) where that is given. Sockets are left out. Raises StoreError, OSError.
     """
     with store.writer() as out:
-        packed = GzipWriter(out)
-        with tarfile.open(fileobj=cast(IO[bytes], packed), mode="w|", format=tarfile.PAX_FORMAT) as tar:
-            seen: dict[tuple[int, int], str] = {}
-            for name, full in sorted_tree(os.fspath(directory)):
-                _add(tar, name, full, seen, epoch)
+        packed = packer(out, compression)
+        tar = TarWriter(packed)
+        seen: dict[tuple[int, int], str] = {}
+        for name, full in sorted_tree(os.fspath(directory)):
+            _add(tar, name, full, seen, epoch)
+        tar.end()
         diff_id = packed.end()
-        return Layer(out.commit(LAYER_TYPE), diff_id)
+        return Layer(out.commit(LAYER_TYPES[compression]), diff_id)
 
 
 def sorted_tree(root: str) -> Iterator[tuple[str, str]]:
@@ -100,22 +73,36 @@ def is_whiteout(info: os.stat_result) -> bool:
     return stat.S_ISCHR(info.st_mode) and info.st_rdev == 0
 
 
-def _add(tar: tarfile.TarFile, name: str, full: str, seen: dict[tuple[int, int], str], epoch: int | None) -> None:
+def _add(tar: TarWriter, name: str, full: str, seen: dict[tuple[int, int], str], epoch: int | None) -> None:
     info = os.lstat(full)
     if is_whiteout(info):
         folder, _, last = name.rpartition("/")
-        tar.addfile(_blank(f"{folder}/{_WHITEOUT}{last}" if folder else _WHITEOUT + last))
+        tar.entry(_blank(f"{folder}/{_WHITEOUT}{last}" if folder else _WHITEOUT + last))
         return
     entry = entry_of(name, full, info, seen, epoch)
     if entry is None:
         return
-    if entry.size:
-        with open(full, "rb") as content:
-            tar.addfile(entry, content)
-        return
-    tar.addfile(entry)
+    tar.entry(entry)
+    for data in content_of(full, entry.size):
+        tar.content(data)
     if entry.isdir() and _xattr(full, OPAQUE) == b"y":
-        tar.addfile(_blank(f"{name}/{_OPAQUE_ENTRY}"))
+        tar.entry(_blank(f"{name}/{_OPAQUE_ENTRY}"))
+
+
+def content_of(full: str, size: int) -> Iterator[bytes]:
+    """The ``size`` bytes of a file, piece by piece. Raises OSError if there are fewer."""
+    if not size:
+        return
+    fd = os.open(full, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        while size:
+            data = os.read(fd, min(size, _PIECE))
+            if not data:
+                raise OSError(f"{full} became shorter while it was read")
+            size -= len(data)
+            yield data
+    finally:
+        os.close(fd)
 
 
 def entry_of(

@@ -37,6 +37,7 @@ class ImageOutcome:
 class Outcome:
     """A whole solved build. ``index`` is the digest of the image index that names all ``images``.
 
+    Where no image was wanted there are no ``images``, and ``index`` is empty.
     ``roots`` has for each vertex that is a result the snapshots of its files, from the lowest up. ``written`` is what
     the last output of images holds, an index or a manifest, None where it is the index.
     """

@@ -60,7 +60,10 @@ class StageRow:
 
 @dataclass(frozen=True)
 class ImageRow:
-    """One platform's image: the manifest's digest, bytes, and the last line that its final stage's last RUN printed."""
+    """One platform's image: the manifest's digest, bytes, and the last line that its final stage's last RUN printed.
+
+    Without an image the digest is empty.
+    """
 
     platform: str
     digest: str
@@ -102,8 +105,8 @@ def build_report(plan: Plan, outcome: Outcome) -> Report:
         for step in steps:
             key = (platforms, step.vertex.label.stage)
             stages[key] = _counted(stages.get(key, StageRow(*key)), plan, outcome, step.vertex.digest)
-    results = {result.platform: result for result in plan.graph.results}
-    images = tuple(_image_row(image, plan, outcome, results.get(image.platform)) for image in outcome.images)
+    made = {image.platform: image for image in outcome.images}
+    images = tuple(_image_row(result, plan, outcome, made.get(result.platform)) for result in plan.graph.results)
     solved = tuple(row for row in stages.values() if row != StageRow(row.platforms, row.stage))
     return Report(solved, images, outcome.index, platform_bills(plan, outcome), dearest(plan, outcome))
 
@@ -123,9 +126,9 @@ def _counted(row: StageRow, plan: Plan, outcome: Outcome, vertex: str) -> StageR
     return StageRow(**values)
 
 
-def _image_row(image: ImageOutcome, plan: Plan, outcome: Outcome, result: Result | None) -> ImageRow:
-    said = last_words(plan, outcome, result) if result is not None else ""
-    return ImageRow(str(image.platform), image.manifest, image.size, said)
+def _image_row(result: Result, plan: Plan, outcome: Outcome, image: ImageOutcome | None) -> ImageRow:
+    said = last_words(plan, outcome, result)
+    return ImageRow(str(result.platform), image.manifest if image else "", image.size if image else 0, said)
 
 
 def last_words(plan: Plan, outcome: Outcome, result: Result) -> str:
@@ -204,8 +207,11 @@ def print_report(plan: Plan, outcome: Outcome, stream: TextIO) -> None:
     ]
     _draw(stream, "", ("platform", "stage", "native", "emulated", "files", "cached"), stages)
     _draw_bill(report, stream)
-    images = [(row.platform, short_digest(row.digest), _size(row.size), row.said) for row in report.images]
-    _draw(stream, "", ("platform", "image", "size", "its last RUN said"), images)
+    if outcome.images:
+        images = [(row.platform, short_digest(row.digest), _size(row.size), row.said) for row in report.images]
+        _draw(stream, "", ("platform", "image", "size", "its last RUN said"), images)
+    elif any(row.said for row in report.images):
+        _draw(stream, "", ("platform", "its last RUN said"), [(row.platform, row.said) for row in report.images])
 
 
 def _draw_bill(report: Report, stream: TextIO) -> None:

@@ -185,13 +185,14 @@ def entries_of(tree: Tree, start: str, include: Ignore | None = None, exclude: I
         # The rules of an Ignore say what they match, which here is what is wanted.
         if exclude.excludes(name) or (include is not None and not include.excludes(name)):
             continue
-        parts = name.split("/")
-        for depth in range(1, len(parts)):
-            parent = "/".join(parts[:depth])
-            if parent not in given:
-                given.add(parent)
-                full = os.path.join(top, parent)
-                yield Entry(full, parent, os.lstat(full), parent=True)
+        if name.rpartition("/")[0] not in given:
+            parts = name.split("/")
+            for depth in range(1, len(parts)):
+                parent = "/".join(parts[:depth])
+                if parent not in given:
+                    given.add(parent)
+                    full = os.path.join(top, parent)
+                    yield Entry(full, parent, os.lstat(full), parent=True)
         if stat.S_ISDIR(found.st_mode):
             given.add(name)
         yield Entry(os.path.join(top, name), name, found)

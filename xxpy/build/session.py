@@ -27,7 +27,7 @@ from xxpy.build.export import export_image
 from xxpy.build.hostca import HostCa
 from xxpy.build.keys import compute_keys
 from xxpy.build.outcome import Outcome
-from xxpy.build.outputs import Output
+from xxpy.build.outputs import GZIP, Output
 from xxpy.build.plan import Emulation, Plan, check_emulation, make_plan
 from xxpy.build.remotes import Remotes
 from xxpy.build.runsettings import RunSettings
@@ -47,6 +47,7 @@ class Order:
     ``file`` is the Dockerfile's path, ``name`` what errors call it if not so. ``contexts`` are those besides
     ``context``. ``tags`` are full names. ``target`` is a stage, empty for the last. The steps of ``no_cache_stages``
     run again, and all that takes from them. ``epoch`` is SOURCE_DATE_EPOCH in seconds since 1970, None for the present.
+    ``image`` asks for an image that neither a name nor an output asks for.
     """
 
     context: Path
@@ -68,6 +69,19 @@ class Order:
     credentials: Credentials = field(default_factory=Credentials)
     name: str = ""
     contexts: Contexts = field(default_factory=Contexts)
+    image: bool = False
+
+    @property
+    def makes_image(self) -> bool:
+        """Whether images are made; packing their layers is not for nothing."""
+        return self.image or bool(self.tags) or any(output.is_image for output in self.outputs)
+
+    @property
+    def compression(self) -> str:
+        """Of the layers: what the outputs want of an image that gets no name in the store, if they agree, else gzip."""
+        forms = [one.format for one in self.outputs if one.is_image]
+        wanted = {GZIP if form.level is not None else form.compression or GZIP for form in forms}
+        return wanted.pop() if len(wanted) == 1 and not self.tags else GZIP
 
     @property
     def place(self) -> str:
@@ -116,11 +130,12 @@ def solve_order(order: Order, plan: Plan, store: Store, listener: Listener) -> O
         anew=vertices_anew(plan.graph, order.no_cache_stages),
         verify=order.checks,
         credentials=order.credentials,
+        image=order.makes_image,
+        compression=order.compression,
     )
     outcome = Embedded(store).solve(job, listener)
-    index = index_of(store, outcome, order.annotations)
     for tag in order.tags:
-        store.tag(tag, index)
+        store.tag(tag, index_of(store, outcome, order.annotations))
     with interruptible():
         for output in order.outputs:
             outcome = _export(order, plan, store, outcome, output, listener)
@@ -141,7 +156,7 @@ def _export(order: Order, plan: Plan, store: Store, outcome: Outcome, output: Ou
 
 
 def index_of(store: Store, outcome: Outcome, annotations: tuple[Annotation, ...] = ()) -> Descriptor:
-    """The descriptor of a solved build's index."""
+    """The descriptor of a solved build's index, where images were made."""
     size = store.blob(outcome.index).stat().st_size
     return Descriptor(INDEX_TYPE, outcome.index, size, None, chosen(annotations, INDEX_DESCRIPTOR))
 

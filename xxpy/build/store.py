@@ -117,9 +117,14 @@ class BlobWriter:
         self._size += len(data)
         return len(data)
 
+    @property
+    def digest(self) -> str:
+        """Of what has been written so far."""
+        return "sha256:" + self._hash.hexdigest()
+
     def commit(self, media_type: str) -> Descriptor:
         """Give the blob its name; after this nothing can be written."""
-        descriptor = Descriptor(media_type, "sha256:" + self._hash.hexdigest(), self._size)
+        descriptor = Descriptor(media_type, self.digest, self._size)
         with storing(self._store.root):
             if not self._store._holds(descriptor):
                 self._file.publish(self._store.blob(descriptor.digest), sync=True)

@@ -1,7 +1,7 @@
 """Exporters of root filesystems: ``local``, a folder with a root's files, and ``tar``, the same as one archive.
 
 Several platforms get a folder each, ``linux_arm_v7``, as with buildx.
-Sources: Docker's reference "Local and tar exporters"; POSIX pax for the archive.
+Sources: Docker's reference "Local and tar exporters".
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import os
 import tarfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import IO, Protocol
+from typing import Protocol
 
 from xxpy.build.destination import output_file
 from xxpy.build.engine.roots import Piece, read_roots
 from xxpy.build.engine.snapshots import Chain
 from xxpy.build.outputs import Output
 from xxpy.build.store import Store
+from xxpy.build.tarwriter import TarWriter
 from xxpy.build.treefolder import FolderSink, merged_folder
 from xxpy.errors import UsageError
 from xxpy.platforms import Platform
@@ -50,7 +51,7 @@ def export_trees(
     """
     if output.tar:
         with output_file(output.dest) as file:
-            _fill(store, trees, output, epoch, TarSink(file))
+            _fill(store, trees, output, epoch, TarWriter(file))
         return
     with merged_folder(output.dest) as folder:
         sink = FolderSink(folder, owners=os.geteuid() == 0)
@@ -63,33 +64,6 @@ def _fill(store: Store, trees: Sequence[Tree], output: Output, epoch: int | None
     placed = _Placed(trees, output.splits(len(trees)), sink)
     read_roots(store, [tree.chain for tree in trees], epoch, placed.take)
     sink.end()
-
-
-class TarSink:
-    """An archive in pax format, the same bytes for the same files."""
-
-    def __init__(self, out: IO[bytes]) -> None:
-        self._out = out
-        self._padding = 0
-
-    def entry(self, entry: tarfile.TarInfo) -> None:
-        """A file, padded to whole blocks before the next."""
-        self._pad()
-        self._out.write(entry.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"))
-        self._padding = -entry.size % tarfile.BLOCKSIZE
-
-    def content(self, data: bytes) -> None:
-        """A piece of the last file."""
-        self._out.write(data)
-
-    def end(self) -> None:
-        """Two empty blocks end an archive."""
-        self._pad()
-        self._out.write(bytes(2 * tarfile.BLOCKSIZE))
-
-    def _pad(self) -> None:
-        self._out.write(bytes(self._padding))
-        self._padding = 0
 
 
 def folder_name(platform: Platform) -> str:

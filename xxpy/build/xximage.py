@@ -134,6 +134,7 @@ def _make(store: Store, name: str, platforms: tuple[Platform, ...], suite: str, 
             host_ca=host_ca,
             verify=Verify(Mode.OFF),
             name="images/xx/Dockerfile of xxpy",
+            image=True,
         )
         plan = plan_order(order, StoreImages(store))
         with shown.listener(plan) as listener:

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -144,6 +144,9 @@ def build_command(
         )
         check_outputs(order.outputs, len(order.platforms), order.epoch)
         progress = "quiet" if quiet else progress
+        # What tells an image's digest needs one; -q does where it would else have nothing to say.
+        told_of = metadata_file or iidfile or (progress == "quiet" and not outputs)
+        order = replace(order, image=bool(told_of))
         build(Options(order, progress, shown or "", metadata_file, iidfile, store or default_store(), pull))
 
 
@@ -248,20 +251,31 @@ def _print_plan(plan: Plan, shown: str) -> None:
 
 def _finish(options: Options, plan: Plan, outcome: Outcome, store: Store) -> None:
     order = options.order
-    written = outcome.written or index_of(store, outcome, order.annotations)
-    if options.metadata_file is not None:
-        made = build_metadata(store, written, order.tags, order.outputs) | {"xx.report": report_as_json(plan, outcome)}
-        _write(options.metadata_file, json.dumps(made, indent=2) + "\n")
-    if options.iidfile is not None:
-        _write(options.iidfile, image_id(store, written))
-    if options.progress == "quiet":
-        if not any(output.dest == "-" for output in order.outputs):
+    if order.makes_image:
+        written = outcome.written or index_of(store, outcome, order.annotations)
+        if options.metadata_file is not None:
+            made = build_metadata(store, written, order.tags, order.outputs)
+            made["xx.report"] = report_as_json(plan, outcome)
+            _write(options.metadata_file, json.dumps(made, indent=2) + "\n")
+        if options.iidfile is not None:
+            _write(options.iidfile, image_id(store, written))
+        if options.progress == "quiet" and not any(output.dest == "-" for output in order.outputs):
             click.echo(image_id(store, written))
-    elif options.progress not in ("rawjson", "none"):
-        names = ", ".join(short_name(tag) for tag in order.tags)
+    if options.progress not in ("quiet", "rawjson", "none"):
         with optional_output():
             print_report(plan, outcome, sys.stderr)
-            sys.stderr.write(f"{names or 'untagged'}  {outcome.index}\n")
+            sys.stderr.write(f"{_result(order, outcome)}\n")
+
+
+def _result(order: Order, outcome: Outcome) -> str:
+    """The last line: what there is now."""
+    if order.makes_image:
+        names = ", ".join(short_name(tag) for tag in order.tags)
+        return f"{names or 'untagged'}  {outcome.index}"
+    if order.outputs:
+        places = (output.dest if output.dest != "-" else "stdout" for output in order.outputs)
+        return f"files written to {', '.join(places)}"
+    return "no image: the result stays in the cache only; -t NAME keeps one, -o writes one"
 
 
 def _write(path: Path, text: str) -> None:

@@ -14,6 +14,7 @@ from xxpy.build.graph import Digest
 from xxpy.build.hostca import HostCa
 from xxpy.build.keys import Keys
 from xxpy.build.outcome import Outcome
+from xxpy.build.outputs import GZIP
 from xxpy.build.plan import Plan
 from xxpy.build.verdict import Verify
 
@@ -29,7 +30,8 @@ class Job:
     None for the present time. ``no_cache`` runs every step again, ``anew`` names those that do.
     ``host_ca`` and ``proxies`` (``NAME=value`` for each RUN that does not set NAME itself) enter no cache key and no
     image; nor do ``credentials``. ``verify`` says how the images are checked;
-    ``remotes`` what each source outside was found to be.
+    ``remotes`` what each source outside was found to be. ``image`` is false where only the files of the results are
+    wanted, or nothing but their being made; ``compression`` is of the layers that are packed.
     """
 
     plan: Plan
@@ -45,6 +47,8 @@ class Job:
     verify: Verify = field(default_factory=Verify)
     credentials: Credentials = field(default_factory=Credentials)
     remotes: Mapping[Digest, Remote] = field(default_factory=dict)
+    image: bool = True
+    compression: str = GZIP
 
     def runs_anew(self, vertex: Digest) -> bool:
         """Whether a vertex runs whatever the cache knows."""
@@ -55,7 +59,7 @@ class Engine(Protocol):
     """What can solve a `Job`."""
 
     def solve(self, job: Job, listener: Listener) -> Outcome:
-        """Run what must be run, write every target's image to the store, and tell ``listener`` meanwhile.
+        """Run what must be run, write every target's image to the store if wanted, and tell ``listener`` meanwhile.
 
         Raises StepError, SourceError, HostError, StoreError, VerifyError, Interrupted.
         """

@@ -7,7 +7,6 @@ source are followed and those inside a folder kept, folders are merged, files re
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,6 +19,8 @@ from xxpy.build.graph import CopyAction
 from xxpy.build.modes import changed
 from xxpy.build.selection import Entry, Taken, Tree, Walk, entries_of, take
 from xxpy.build.xattrs import kept_xattrs
+
+_PIECE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -139,10 +140,20 @@ class _Copier:
 
     def _file(self, entry: Entry, full: str) -> None:
         """Put one file that is no folder at ``full``, which is first removed if it is a file."""
-        if os.path.lexists(full):
+        try:
+            linked = self._make(entry, full)
+        except FileExistsError:
             if os.path.isdir(full) and not os.path.islink(full):
-                raise onto_folder(full.removeprefix(os.fspath(self._root)))
+                raise onto_folder(full.removeprefix(os.fspath(self._root))) from None
             os.unlink(full)
+            linked = self._make(entry, full)
+        if linked:
+            return
+        self._dress(entry, full)
+        os.utime(full, ns=(entry.info.st_atime_ns, entry.info.st_mtime_ns), follow_symlinks=False)
+
+    def _make(self, entry: Entry, full: str) -> bool:
+        """Make the new file ``full``; whether it is another name of one that was copied. Raises FileExistsError."""
         info = entry.info
         if stat.S_ISLNK(info.st_mode):
             os.symlink(os.readlink(entry.full), full)
@@ -152,10 +163,9 @@ class _Copier:
             first = self._linked.setdefault((info.st_dev, info.st_ino), full) if info.st_nlink > 1 else full
             if first != full:
                 os.link(first, full)
-                return
-            _copy_content(entry.full, full)
-        self._dress(entry, full)
-        os.utime(full, ns=(info.st_atime_ns, info.st_mtime_ns), follow_symlinks=False)
+                return True
+            _copy_content(entry.full, full, info.st_size)
+        return False
 
     def _dress(self, entry: Entry, full: str) -> None:
         """Give a file or folder its owner, mode and attributes."""
@@ -173,8 +183,18 @@ class _Copier:
         return stat.S_IMODE(mode) if self._action.mode < 0 else self._action.mode
 
 
-def _copy_content(source: str, full: str) -> None:
+def _copy_content(source: str, full: str, size: int) -> None:
     # O_NOFOLLOW and O_NONBLOCK: the file may have become a link or a FIFO since it was looked at.
-    fd = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(fd, "rb") as taken, open(full, "xb") as given:
-        shutil.copyfileobj(taken, given, 1 << 20)
+    taken = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        given = os.open(full, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        try:
+            # Most files are small: a byte more than the file has tells that it did not grow.
+            while data := os.read(taken, min(size + 1, _PIECE)):
+                view = memoryview(data)
+                while view:
+                    view = view[os.write(given, view) :]
+        finally:
+            os.close(given)
+    finally:
+        os.close(taken)

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Container, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
 
 from xxpy.build.credentials import require_given
@@ -28,6 +29,7 @@ from xxpy.build.engine.limits import make_room
 from xxpy.build.engine.mounts import StepMounts, Tree
 from xxpy.build.engine.namespace import Channel, id_maps, run_inside
 from xxpy.build.engine.network import Networks, wants_own
+from xxpy.build.engine.packing import Packing
 from xxpy.build.engine.rooted import remove_tree
 from xxpy.build.engine.snapshots import Chain, Draft, draft, keep, laid_over, view
 from xxpy.build.engine.truth import verify
@@ -39,7 +41,7 @@ from xxpy.build.plan import How
 from xxpy.build.remotes import Remotes
 from xxpy.build.selection import clean
 from xxpy.build.store import Store
-from xxpy.build.tools import cgroup_v1, crun_refuses, find_runtime
+from xxpy.build.tools import Emulator, Runtime, cgroup_v1, crun_refuses, find_runtime
 from xxpy.errors import HostError, SourceError, XxError
 
 _WORK = "work-"
@@ -57,7 +59,7 @@ class Embedded:
     def solve(self, job: Job, listener: Listener) -> Outcome:
         """See `Engine.solve`."""
         records = self._known(job)
-        images = [known_image(self._store, job, result) for result in job.plan.graph.results]
+        images = [known_image(self._store, job, result) for result in job.plan.graph.results] if job.image else []
         roots = [result.root for result in job.plan.graph.results if result.root]
         finished = [image for image in images if image is not None]
         chains = {digest: record.chain for digest, record in records.items()}
@@ -69,8 +71,7 @@ class Embedded:
             for notice in notices:
                 listener(notice)
             return _outcome(self._store, job, finished, _cached(records), chains)
-        self._check(job, records)
-        solver = _Solver(self._store, self._cache, job, records)
+        solver = _Solver(self._store, self._cache, job, records, self._check(job, records))
         outcome = run_inside(solver.work, listener, id_maps())
         assert isinstance(outcome, Outcome)
         return outcome
@@ -85,22 +86,30 @@ class Embedded:
                 found[vertex.digest] = record
         return found
 
-    def _check(self, job: Job, records: Mapping[Digest, Record]) -> None:
-        """Refuse now what could not run later.
+    def _check(self, job: Job, records: Mapping[Digest, Record]) -> _Programs:
+        """Refuse now what could not run later; what will run the steps.
 
         Raises HostError (``no-emulator``, ``runtime-missing``, ``ulimit-too-high``), SourceError (``secret-missing``).
         """
         running = [job.plan.steps[digest] for digest in needed(job.plan.graph, records)]
-        if any(step.how is How.EMULATED for step in running):
-            emulators_for(job.plan.emulated)
+        emulated = any(step.how is How.EMULATED for step in running)
+        emulators = emulators_for(job.plan.emulated) if emulated else ()
         execs = [step.vertex.op for step in running if isinstance(step.vertex.op, ExecOp)]
-        if execs:
-            _require_runtime()
+        runtime = _require_runtime() if execs else None
         require_given([step.vertex for step in running], job.credentials, job.dockerfile)
         make_room({limit for op in execs for limit in op.ulimits})
+        return _Programs(runtime, emulators)
 
 
-def _require_runtime() -> None:
+@dataclass(frozen=True)
+class _Programs:
+    """Programs of others that a build starts, found before it does: asking each for its version takes its time."""
+
+    runtime: Runtime | None
+    emulators: tuple[Emulator, ...]
+
+
+def _require_runtime() -> Runtime:
     runtime = find_runtime()
     install = f"{'' if os.geteuid() == 0 else 'sudo '}apt-get install -y"
     if runtime is None:
@@ -113,6 +122,7 @@ def _require_runtime() -> None:
         raise HostError(
             f"{runtime.path} refuses this machine's hybrid cgroups", remedy=f"{install} runc", reason="runtime-missing"
         )
+    return runtime
 
 
 def needed(graph: Graph, records: Container[Digest]) -> list[Digest]:
@@ -140,17 +150,21 @@ def _outcome(
     chains: Mapping[Digest, Chain],
 ) -> Outcome:
     roots = {result.root: chains[result.root] for result in job.plan.graph.results if result.root}
-    return Outcome(index_of(store, images, job.annotations).digest, tuple(images), steps, roots)
+    index = index_of(store, images, job.annotations).digest if job.image else ""
+    return Outcome(index, tuple(images), steps, roots)
 
 
 class _Solver:
     """One build inside its namespaces. ``records`` are what was known before; `work` runs in the worker."""
 
-    def __init__(self, store: Store, cache: Cache, job: Job, records: Mapping[Digest, Record]) -> None:
+    def __init__(
+        self, store: Store, cache: Cache, job: Job, records: Mapping[Digest, Record], programs: _Programs
+    ) -> None:
         self._store = store
         self._cache = cache
         self._job = job
         self._graph = job.plan.graph
+        self._programs = programs
         self._ending = threading.Event()
         self._records = dict(records)
         self._steps = _cached(records)
@@ -170,41 +184,40 @@ class _Solver:
             self._prepare()
             self._syncer = Syncer(self._store, self._cache)
             self._pool = ThreadPoolExecutor(max(4, os.cpu_count() or 1), "step")
+            self._packing = Packing(self._store, self._job)
+            for digest, chain in self._chains.items():
+                self._packing.solved(digest, chain)
             self._run_all()
             self._syncer.nudge()
             verify(self._store, self._job, self._chains, work, self._tell)
-            self._tell(Exporting("writing layers and manifests"))
-            images = [
-                make_image(self._store, self._job, result, self._chains, self._pool) for result in self._graph.results
-            ]
-            outcome = _outcome(self._store, self._job, images, self._steps, self._chains)
+            outcome = _outcome(self._store, self._job, self._images(), self._steps, self._chains)
             self._syncer.wait()
         return outcome
+
+    def _images(self) -> list[ImageOutcome]:
+        if not self._job.image:
+            return []
+        self._tell(Exporting("writing layers and manifests"))
+        return [make_image(self._store, self._job, result, self._packing.layer) for result in self._graph.results]
 
     def _tell(self, event: Event) -> None:
         self._channel.send(("value", event))
 
     def _prepare(self) -> None:
-        steps = [self._job.plan.steps[digest] for digest in needed(self._graph, self._records)]
-        execs = [step for step in steps if isinstance(step.vertex.op, ExecOp)]
-        if not execs:
+        job, runtime = self._job, self._programs.runtime
+        if runtime is None:
             return
-        runtime = find_runtime()
-        assert runtime is not None
-        job = self._job
         networks = Networks(self._work / EXEC)
         self._executor = Executor(runtime, self._work / EXEC, networks, job.host_ca, job.dockerfile, job.proxies)
         self._executor.prepare()
-        if any(wants_own(step.vertex.op) for step in execs):
+        if any(wants_own(self._graph.vertices[digest].op) for digest in needed(self._graph, self._records)):
             networks.prepare()
             if networks.refusal:
-                self._tell(
-                    Notice(f"steps share the host's network: {networks.refusal} (xx doctor tells how to mend that)")
-                )
-        emulated = any(step.how is How.EMULATED for step in execs)
+                text = f"steps share the host's network: {networks.refusal} (xx doctor tells how to mend that)"
+                self._tell(Notice(text))
         at = self._work / BINFMT
         at.mkdir()
-        register(emulators_for(self._job.plan.emulated) if emulated else (), at)
+        register(self._programs.emulators, at)
 
     # -- the walk ------------------------------------------------------------------------------------------------
 
@@ -224,6 +237,7 @@ class _Solver:
                     self._ending.set()
                     self._pool.shutdown(wait=False, cancel_futures=True)
                 future.result()
+                self._packing.solved(finished, self._chains[finished])
                 for inputs in waiting.values():
                     inputs.discard(finished)
 

@@ -1,11 +1,10 @@
-"""Between images and snapshots: base layers unpacked once, a result's snapshots packed as layers once."""
+"""Between images and snapshots: base layers unpacked once, a result's image of its layers."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor as Pool
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from xxpy.build.engine.rooted import remove_tree
 from xxpy.build.engine.snapshots import Chain, new_id
 from xxpy.build.graph import Digest, Graph, Healthcheck, ImageConfig, Result, SourceOp, digest_of, plain
 from xxpy.build.image import MANIFEST_TYPE, Image, image_at, image_size, write_image, write_index
-from xxpy.build.layers import Layer, apply_layer, write_layer
+from xxpy.build.layers import Layer, apply_layer
 from xxpy.build.outcome import ImageOutcome
 from xxpy.build.store import Store
 from xxpy.errors import StoreError
@@ -58,16 +57,12 @@ def unpacked(store: Store, cache: Cache, image: Image, work: Path) -> Chain:
     return tuple(names)
 
 
-def _layer_key(key: Digest, epoch: int | None) -> Digest:
-    return digest_of(["layer", key, epoch])
-
-
 def image_key(job: Job, result: Result) -> Digest:
     """What a finished image is remembered by: all that it is made from."""
     root = job.keys.of.get(result.root, "")
     said = plain(chosen(job.annotations, MANIFEST, result.platform))
-    parts = ["image", str(result.platform), root, plain(result.config), plain(result.history), job.epoch, said]
-    return digest_of(parts)
+    made_of = [root, plain(result.config), plain(result.history), job.epoch, job.compression, said]
+    return digest_of(["image", str(result.platform), *made_of])
 
 
 def known_image(store: Store, job: Job, result: Result) -> ImageOutcome | None:
@@ -82,18 +77,11 @@ def known_image(store: Store, job: Job, result: Result) -> ImageOutcome | None:
         return None
 
 
-def make_image(store: Store, job: Job, result: Result, chains: Mapping[Digest, Chain], pool: Pool) -> ImageOutcome:
-    """Pack what is new of ``result``, write its config and manifest. Raises StoreError, OSError."""
-    line, source = _line(job.plan.graph, result)
+def make_image(store: Store, job: Job, result: Result, layer: Callable[[Digest], Layer]) -> ImageOutcome:
+    """Write the config and manifest of ``result``; ``layer`` gives that of a vertex. Raises StoreError, OSError."""
+    line, source = line_of(job.plan.graph, result)
     base = base_image(store, source) if source is not None else None
-
-    def packed(vertex: Digest) -> Layer:
-        key = _layer_key(job.keys.of[vertex], job.epoch)
-        snapshot = chains[vertex][-1]
-        return _known_layer(store, key, snapshot) or _pack(store, key, snapshot, job.epoch)
-
-    own = list(pool.map(packed, reversed(line)))
-    layers = [*(base.layers if base else ()), *own]
+    layers = [*(base.layers if base else ()), *map(layer, reversed(line))]
     created = _rfc3339(job.epoch if job.epoch is not None else int(time.time()))
     config = _config(result.config)
     said = chosen(job.annotations, MANIFEST, result.platform)
@@ -103,7 +91,7 @@ def make_image(store: Store, job: Job, result: Result, chains: Mapping[Digest, C
     return ImageOutcome(result.platform, written.digest, image_size(store, written))
 
 
-def _line(graph: Graph, result: Result) -> tuple[list[Digest], SourceOp | None]:
+def line_of(graph: Graph, result: Result) -> tuple[list[Digest], SourceOp | None]:
     """The vertices whose changes the image's own layers are, the last first, and what they are made on."""
     line: list[Digest] = []
     digest = result.root
@@ -118,25 +106,8 @@ def _line(graph: Graph, result: Result) -> tuple[list[Digest], SourceOp | None]:
 
 def base_layers(store: Store, graph: Graph, result: Result) -> int:
     """How many layers of the image of ``result`` are its base image's. Raises StoreError."""
-    _, source = _line(graph, result)
+    _, source = line_of(graph, result)
     return len(base_image(store, source).layers) if source is not None else 0
-
-
-def _known_layer(store: Store, key: Digest, snapshot: str) -> Layer | None:
-    value = store.record(key)
-    if value is None or value.get("snapshot") != snapshot:
-        return None
-    try:
-        descriptor = Descriptor.from_json(value.get("layer"))
-    except StoreError:
-        return None
-    return Layer(descriptor, str(value.get("diff_id"))) if store.has(descriptor.digest) else None
-
-
-def _pack(store: Store, key: Digest, snapshot: str, epoch: int | None) -> Layer:
-    layer = write_layer(store.snapshots / snapshot, store, epoch)
-    store.put_record(key, {"snapshot": snapshot, "layer": layer.descriptor.to_json(), "diff_id": layer.diff_id})
-    return layer
 
 
 def _rfc3339(seconds: int) -> str:

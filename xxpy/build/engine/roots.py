@@ -13,7 +13,7 @@ from xxpy.build.disk import storing
 from xxpy.build.engine.embedded import work_folder
 from xxpy.build.engine.namespace import Channel, id_maps, run_inside
 from xxpy.build.engine.snapshots import Chain, view
-from xxpy.build.layers import entry_of, is_whiteout, sorted_tree
+from xxpy.build.layers import content_of, entry_of, is_whiteout, sorted_tree
 from xxpy.build.store import Store
 
 Piece = int | tarfile.TarInfo | bytes
@@ -77,12 +77,5 @@ def _send(root: str, epoch: int | None, batch: _Batch) -> None:
         if entry is None:
             continue
         batch.add(entry, _HEADER)
-        left = entry.size
-        if left:
-            with open(full, "rb") as content:
-                while left:
-                    data = content.read(min(left, _BATCH))
-                    if not data:
-                        raise OSError(f"{name} became shorter while it was read")
-                    left -= len(data)
-                    batch.add(data, len(data))
+        for data in content_of(full, entry.size):
+            batch.add(data, len(data))

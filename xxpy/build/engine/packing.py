@@ -1,0 +1,62 @@
+"""Snapshots as layers of the images that are wanted: each packed once, beside the steps that still run."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from xxpy.build.descriptor import Descriptor
+from xxpy.build.engine import Job
+from xxpy.build.engine.images import line_of
+from xxpy.build.engine.snapshots import Chain
+from xxpy.build.graph import Digest, digest_of
+from xxpy.build.layers import Layer, write_layer
+from xxpy.build.store import Store
+from xxpy.errors import StoreError
+
+_MOST = 4
+"""Layers that are packed at once; each has threads of its own."""
+
+
+class Packing:
+    """The layers of one build. All calls come from one thread."""
+
+    def __init__(self, store: Store, job: Job) -> None:
+        graph = job.plan.graph
+        lines = [line_of(graph, result)[0] for result in graph.results] if job.image else []
+        self._store = store
+        self._job = job
+        self._wanted = {digest for line in lines for digest in line}
+        self._layers: dict[Digest, Future[Layer]] = {}
+        self._pool = ThreadPoolExecutor(min(_MOST, os.cpu_count() or 1), "layer")
+
+    def solved(self, vertex: Digest, chain: Chain) -> None:
+        """``vertex`` is solved; what it changed is the last of ``chain``."""
+        if vertex in self._wanted and vertex not in self._layers:
+            self._layers[vertex] = self._pool.submit(self._packed, vertex, chain[-1])
+
+    def layer(self, vertex: Digest) -> Layer:
+        """The layer of a vertex that was `solved`, as soon as it is there. Raises StoreError, OSError."""
+        return self._layers[vertex].result()
+
+    def _packed(self, vertex: Digest, snapshot: str) -> Layer:
+        job = self._job
+        key = digest_of(["layer", job.keys.of[vertex], job.epoch, job.compression])
+        known = _known(self._store, key, snapshot)
+        if known is not None:
+            return known
+        layer = write_layer(self._store.snapshots / snapshot, self._store, job.epoch, job.compression)
+        said = {"snapshot": snapshot, "layer": layer.descriptor.to_json(), "diff_id": layer.diff_id}
+        self._store.put_record(key, said)
+        return layer
+
+
+def _known(store: Store, key: Digest, snapshot: str) -> Layer | None:
+    value = store.record(key)
+    if value is None or value.get("snapshot") != snapshot:
+        return None
+    try:
+        descriptor = Descriptor.from_json(value.get("layer"))
+    except StoreError:
+        return None
+    return Layer(descriptor, str(value.get("diff_id"))) if store.has(descriptor.digest) else None
