@@ -28,7 +28,7 @@ from xxpy.build.store import Store
 from xxpy.build.xximage import ImagesWithXx
 from xxpy.cli.check import check_options, one_line, show_checks, wanted_check
 from xxpy.cli.contexts import context_options, opened_contexts
-from xxpy.cli.policy import chosen_emulation, chosen_verify, policy_options
+from xxpy.cli.policy import chosen_acceleration, chosen_emulation, chosen_verify, policy_options
 from xxpy.cli.refused import refused_flags
 from xxpy.cli.run_options import RunFlags, run_options
 from xxpy.cli.shared import XxImageShown, default_store, late_listener, optional_output, told
@@ -135,6 +135,7 @@ def build_command(
             host_ca=parse_host_ca(host_ca),
             emulation=chosen_emulation(),
             verify=chosen_verify(),
+            accelerate=chosen_acceleration(),
             run=run.settings(),
             credentials=run.credentials(),
         )

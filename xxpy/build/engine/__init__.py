@@ -14,7 +14,7 @@ from xxpy.build.graph import Digest
 from xxpy.build.hostca import HostCa
 from xxpy.build.keys import Keys
 from xxpy.build.outcome import Outcome
-from xxpy.build.plan import Plan
+from xxpy.build.plan import Accelerate, Plan
 from xxpy.build.verdict import Verify
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Job:
     None for the present time. ``no_cache`` runs every step again, ``anew`` names those that do.
     ``host_ca`` and ``proxies`` (``NAME=value`` for each RUN that does not set NAME itself) enter no cache key and no
     image; nor do ``credentials``. ``verify`` says how the images are checked;
-    ``remotes`` what each source outside was found to be.
+    ``remotes`` what each source outside was found to be. ``accelerate`` says whether emulated steps start twins.
     """
 
     plan: Plan
@@ -45,6 +45,7 @@ class Job:
     verify: Verify = field(default_factory=Verify)
     credentials: Credentials = field(default_factory=Credentials)
     remotes: Mapping[Digest, Remote] = field(default_factory=dict)
+    accelerate: Accelerate = Accelerate.OFF
 
     def runs_anew(self, vertex: Digest) -> bool:
         """Whether a vertex runs whatever the cache knows."""

@@ -62,17 +62,17 @@ def _layer_key(key: Digest, epoch: int | None) -> Digest:
     return digest_of(["layer", key, epoch])
 
 
-def image_key(job: Job, result: Result) -> Digest:
-    """What a finished image is remembered by: all that it is made from."""
-    root = job.keys.of.get(result.root, "")
+def image_key(job: Job, result: Result, keys: Mapping[Digest, Digest]) -> Digest:
+    """What a finished image is remembered by: all that it is made from. ``keys`` are those of the vertices' records."""
+    root = keys.get(result.root, "")
     said = plain(chosen(job.annotations, MANIFEST, result.platform))
     parts = ["image", str(result.platform), root, plain(result.config), plain(result.history), job.epoch, said]
     return digest_of(parts)
 
 
-def known_image(store: Store, job: Job, result: Result) -> ImageOutcome | None:
+def known_image(store: Store, job: Job, result: Result, keys: Mapping[Digest, Digest]) -> ImageOutcome | None:
     """The image of ``result`` if it was made before and is still whole."""
-    value = store.record(image_key(job, result))
+    value = store.record(image_key(job, result, keys))
     if value is None:
         return None
     try:
@@ -82,13 +82,15 @@ def known_image(store: Store, job: Job, result: Result) -> ImageOutcome | None:
         return None
 
 
-def make_image(store: Store, job: Job, result: Result, chains: Mapping[Digest, Chain], pool: Pool) -> ImageOutcome:
+def make_image(
+    store: Store, job: Job, result: Result, chains: Mapping[Digest, Chain], keys: Mapping[Digest, Digest], pool: Pool
+) -> ImageOutcome:
     """Pack what is new of ``result``, write its config and manifest. Raises StoreError, OSError."""
     line, source = _line(job.plan.graph, result)
     base = base_image(store, source) if source is not None else None
 
     def packed(vertex: Digest) -> Layer:
-        key = _layer_key(job.keys.of[vertex], job.epoch)
+        key = _layer_key(keys[vertex], job.epoch)
         snapshot = chains[vertex][-1]
         return _known_layer(store, key, snapshot) or _pack(store, key, snapshot, job.epoch)
 
@@ -99,7 +101,7 @@ def make_image(store: Store, job: Job, result: Result, chains: Mapping[Digest, C
     said = chosen(job.annotations, MANIFEST, result.platform)
     history, author = _history(result, base, created), result.config.author
     written = write_image(store, result.platform, config, layers, history, created, said, author=author)
-    store.put_record(image_key(job, result), {"manifest": written.to_json()})
+    store.put_record(image_key(job, result, keys), {"manifest": written.to_json()})
     return ImageOutcome(result.platform, written.digest, image_size(store, written))
 
 
