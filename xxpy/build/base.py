@@ -20,11 +20,11 @@ from xxpy.build.descriptor import Descriptor
 from xxpy.build.disk import storing
 from xxpy.build.engine import process
 from xxpy.build.engine.cache import Cache, Record, Syncer
-from xxpy.build.engine.embedded import work_folder
 from xxpy.build.engine.emulation import HOST_INSTANCE, emulators_for, register
 from xxpy.build.engine.namespace import Channel, id_maps, run_inside
 from xxpy.build.engine.rooted import inside, remove_tree
 from xxpy.build.engine.snapshots import new_id
+from xxpy.build.engine.workfolder import work_folder
 from xxpy.build.graph import digest_of
 from xxpy.build.image import image_manifests, write_image, write_index
 from xxpy.build.layers import write_layer

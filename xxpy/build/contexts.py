@@ -22,9 +22,9 @@ from xxpy.build.compressed import MOST_BYTES
 from xxpy.build.context import Context, open_context
 from xxpy.build.disk import storing
 from xxpy.build.dockerfile.remote import GitSource, git_source, http_op, is_url, shown
-from xxpy.build.engine.embedded import work_folder
 from xxpy.build.engine.rooted import inside
 from xxpy.build.engine.unpack import is_archive, unpack
+from xxpy.build.engine.workfolder import work_folder
 from xxpy.build.fetch import Fetched, Fetcher, put_fetched
 from xxpy.build.git import Git
 from xxpy.build.hostca import HostCa

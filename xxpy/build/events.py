@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from xxpy.build.graph import Digest
+from xxpy.build.twins.compare import Comparison
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,19 @@ class Exporting:
 
 
 @dataclass(frozen=True)
+class Compared:
+    """A vertex was run with twins and without, and the two results compared."""
+
+    vertex: Digest
+    comparison: Comparison
+
+
+@dataclass(frozen=True)
 class Notice:
     """Something the user should know that stops nothing."""
 
     text: str
 
 
-Event = StepStarted | StepOutput | StepDone | Exporting | Notice
+Event = StepStarted | StepOutput | StepDone | Compared | Exporting | Notice
 Listener = Callable[[Event], None]

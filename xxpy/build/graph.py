@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from typing import Any
@@ -318,13 +318,41 @@ class Result:
 
 @dataclass(frozen=True)
 class Graph:
-    """All vertices of a build, inputs before those that take them, and one Result for each target platform."""
+    """All vertices of a build, inputs before those that take them, and one Result for each target platform.
+
+    ``twins`` has for execs of another platform than the machine's own the same step of the same stage on that one.
+    """
 
     vertices: Mapping[Digest, Vertex]
     results: tuple[Result, ...]
+    twins: Mapping[Digest, Digest] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Vertex]:
         return iter(self.vertices.values())
+
+
+def line_of(vertices: Mapping[Digest, Vertex], root: Digest) -> Iterator[Digest]:
+    """The vertices whose changes the tree of ``root`` is made of, ``root`` first, the base last.
+
+    The first input of an operation is the tree that it changes; what it copies or mounts is not of the line.
+    """
+    digest = root
+    while digest:
+        yield digest
+        inputs = vertices[digest].inputs
+        digest = inputs[0].digest if inputs else ""
+
+
+def reachable(vertices: Mapping[Digest, Vertex], roots: Iterable[Digest]) -> set[Digest]:
+    """``roots`` and all that they are made from."""
+    found: set[Digest] = set()
+    todo = list(roots)
+    while todo:
+        digest = todo.pop()
+        if digest and digest not in found:
+            found.add(digest)
+            todo += [given.digest for given in vertices[digest].inputs]
+    return found
 
 
 def plain(value: Any) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from xxpy.build.context import Context
 from xxpy.build.dockerfile.ignore import has_wildcard
@@ -20,14 +20,27 @@ from xxpy.errors import SourceError
 VERSION = 3
 """Raised when the same vertex would come out otherwise than before."""
 
+TWINS = "twins 1"
+"""What sets apart a result that was made with twins; raised when the same step would come out otherwise than before."""
+
 LOCAL = "local://"
 
 
 @dataclass(frozen=True)
 class Keys:
-    """``of`` has the cache key of every vertex."""
+    """``of`` has the cache key of every vertex; ``twinned`` that of what is, or is made from, a result with twins.
+
+    The two are equal where no emulated step with twins comes before.
+    """
 
     of: Mapping[Digest, Digest]
+    twinned: Mapping[Digest, Digest] = field(default_factory=dict)
+
+    def among(self, vertex: Digest, *, twinned: bool) -> tuple[Digest, ...]:
+        """The keys whose records serve for ``vertex``, the best first; with ``twinned``, those with twins too."""
+        own = self.of[vertex]
+        other = self.twinned.get(vertex, own)
+        return (own, other) if twinned and other != own else (own,)
 
 
 def compute_keys(graph: Graph, context: Context, path: str, contents: Mapping[Digest, Digest] | None = None) -> Keys:
@@ -37,10 +50,10 @@ def compute_keys(graph: Graph, context: Context, path: str, contents: Mapping[Di
     SourceError: ``copy-source-missing``, ``mount-source-missing``, and what `Context` raises.
     """
     keys: dict[Digest, Digest] = dict(contents or {})
+    twinned = dict(keys)
     for vertex in graph:
         if vertex.digest in keys:
             continue
-        inputs = [keys.get(given.digest, "") for given in vertex.inputs]
         copied: list[object] = []
         if isinstance(vertex.op, FileOp):
             for action in vertex.op.actions:
@@ -51,11 +64,16 @@ def compute_keys(graph: Graph, context: Context, path: str, contents: Mapping[Di
             for mount in vertex.op.mounts:
                 if mount.input > 0 and (folder := _folder(graph, context, vertex, mount.input)):
                     copied.append(folder.digest(_mounted(folder, vertex, mount, path)))
-        keys[vertex.digest] = digest_of(
-            [VERSION, type(vertex.op).__name__, plain(vertex.op), inputs, str(vertex.platform or ""), copied]
+        what: list[object] = [VERSION, type(vertex.op).__name__, plain(vertex.op)]
+        where = [str(vertex.platform or ""), copied]
+        inputs, others = ([known.get(given.digest, "") for given in vertex.inputs] for known in (keys, twinned))
+        keys[vertex.digest] = digest_of([*what, inputs, *where])
+        mark = [TWINS] if vertex.digest in graph.twins else []
+        twinned[vertex.digest] = (
+            digest_of([*what, others, *where, *mark]) if mark or others != inputs else keys[vertex.digest]
         )
     context.save()
-    return Keys(keys)
+    return Keys(keys, twinned)
 
 
 def _folder(graph: Graph, context: Context, vertex: Vertex, index: int) -> Context | None:

@@ -15,6 +15,8 @@ from xxpy.build.plan import Plan, Step
 from xxpy.platforms import Platform
 
 ALL = "all platforms"
+TWINS = "twins"
+"""What steps are grouped under that no image takes from: other steps find their twins in them."""
 
 # Escape sequences of ECMA-48: CSI, the string-carrying ones (OSC, DCS, SOS, PM, APC), and the short ones.
 _ESCAPES = re.compile(
@@ -71,6 +73,8 @@ def step_names(plan: Plan) -> dict[Digest, StepName]:
 def _platform_of(step: Step, plan: Plan) -> str:
     targets = [result.platform for result in plan.graph.results]
     own = step.vertex.platform
+    if not step.targets:
+        return TWINS if own is None else f"{own} {TWINS}"
     if own is None:
         return str(step.targets[0]) if len(targets) > 1 and len(step.targets) == 1 else ""
     if len(targets) == 1 and own == targets[0] == plan.host:
@@ -85,7 +89,7 @@ def group_of(step: Step, plan: Plan) -> str:
     targets = {result.platform for result in plan.graph.results}
     if len(targets) > 1 and set(step.targets) == targets:
         return ALL
-    return ", ".join(str(target) for target in step.targets)
+    return ", ".join(str(target) for target in step.targets) or TWINS
 
 
 def groups(plan: Plan) -> Mapping[str, Sequence[Step]]:

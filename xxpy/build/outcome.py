@@ -7,14 +7,26 @@ from dataclasses import dataclass, field
 
 from xxpy.build.descriptor import Descriptor
 from xxpy.build.graph import Digest
+from xxpy.build.twins.compare import Comparison
 from xxpy.platforms import Platform
+
+
+@dataclass(frozen=True)
+class Starts:
+    """How many programs an emulated step started as ``twins``, how many ``emulated``; of each the ``most`` frequent."""
+
+    twins: int = 0
+    emulated: int = 0
+    most: tuple[tuple[str, int], ...] = ()
+    most_twins: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)
 class StepOutcome:
     """One solved vertex. ``seconds`` is what it took now (0.0 when cached), ``cost`` what it took when it last ran.
 
-    ``tail`` is the end of what it printed, at most 4 KiB, kept with the cache record.
+    ``tail`` is the end of what it printed, at most 4 KiB, kept with the cache record. ``starts`` is of an emulated step
+    that ran with twins, ``compared`` of one that ran without them as well.
     """
 
     vertex: Digest
@@ -22,6 +34,8 @@ class StepOutcome:
     seconds: float
     cost: float
     tail: str = ""
+    starts: Starts | None = None
+    compared: Comparison | None = None
 
 
 @dataclass(frozen=True)

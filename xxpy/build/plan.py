@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from xxpy.build.graph import Digest, ExecOp, FileOp, Graph, SourceOp, Vertex
+from xxpy.build.graph import Digest, ExecOp, FileOp, Graph, SourceOp, Vertex, line_of
 from xxpy.errors import DockerfileError, HostError
 from xxpy.platforms import Platform, qemu_arch, runs_natively
 
@@ -19,6 +19,14 @@ class How(Enum):
     NONE = "not run"
 
 
+class Accelerate(Enum):
+    """Whether emulated steps may start twins (`xxpy.build.twins`), or are run without them too and compared."""
+
+    AUTO = "auto"
+    OFF = "off"
+    VERIFY = "verify"
+
+
 class Emulation(Enum):
     """What of a plan may be emulated: all that has to be, the final stage alone, or nothing."""
 
@@ -29,7 +37,10 @@ class Emulation(Enum):
 
 @dataclass(frozen=True)
 class Step:
-    """One planned vertex: how, a short why, and the target platforms whose images take from it."""
+    """One planned vertex: how, a short why, and the target platforms whose images take from it.
+
+    No target takes from a step that only others' twins are made by.
+    """
 
     vertex: Vertex
     how: How
@@ -60,6 +71,9 @@ def make_plan(graph: Graph, host: Platform) -> Plan:
     emulated: set[str] = set()
     for vertex in graph:
         how, why = _decide(vertex, host, serves[vertex.digest], graph)
+        if graph.twins and how is How.EMULATED:
+            twin = "with twins" if vertex.digest in graph.twins else "without twins"
+            why = f"{why}; {twin}"
         if how is How.EMULATED:
             assert vertex.platform is not None
             emulated.add(_emulator(vertex))
@@ -114,32 +128,20 @@ def _emulator(vertex: Vertex) -> str:
     return qemu_arch(vertex.platform)
 
 
-def line_of(graph: Graph, root: Digest) -> Iterator[Digest]:
-    """The vertices whose changes the tree of ``root`` is made of, ``root`` first, the base last.
-
-    The first input of an operation is the tree that it changes; what it copies or mounts is not of the line.
-    """
-    digest = root
-    while digest:
-        yield digest
-        inputs = graph.vertices[digest].inputs
-        digest = inputs[0].digest if inputs else ""
-
-
 def final_steps(graph: Graph) -> frozenset[Digest]:
     """The vertices of the final stage and of the stages that it is FROM, for all platforms."""
-    return frozenset(digest for result in graph.results for digest in line_of(graph, result.root))
+    return frozenset(digest for result in graph.results for digest in line_of(graph.vertices, result.root))
 
 
 def base_of(graph: Graph, digest: Digest) -> Vertex:
     """The lowest vertex of the line of ``digest``."""
-    *_, lowest = line_of(graph, digest)
+    *_, lowest = line_of(graph.vertices, digest)
     return graph.vertices[lowest]
 
 
 def ancestor_of(graph: Graph, digest: Digest) -> str:
     """The stage whose FROM names the image that the stage of ``digest`` comes from: itself, or one that it is FROM."""
-    own = [each for each in line_of(graph, digest) if not isinstance(graph.vertices[each].op, SourceOp)]
+    own = [each for each in line_of(graph.vertices, digest) if not isinstance(graph.vertices[each].op, SourceOp)]
     return graph.vertices[own[-1]].label.stage
 
 

@@ -17,10 +17,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any, TextIO
 
-from xxpy.build.events import Event, Exporting, Listener, Notice, StepDone, StepOutput, StepStarted
+from xxpy.build.events import Compared, Event, Exporting, Listener, Notice, StepDone, StepOutput, StepStarted
 from xxpy.build.graph import Digest
 from xxpy.build.naming import Lines, StepName, harmless, step_names
 from xxpy.build.plan import Plan
+from xxpy.build.twins.compare import in_words
 from xxpy.errors import UsageError
 
 MODES = ("auto", "tty", "plain", "rawjson", "quiet", "none")
@@ -99,6 +100,9 @@ class Plain:
             return
         name = self._names[event.vertex]
         yield from self._head(event.vertex, name)
+        if isinstance(event, Compared):
+            yield from (f"#{name.number} {harmless(line)}" for line in in_words(event.comparison))
+            return
         if isinstance(event, StepStarted):
             self._started[event.vertex] = event.at
         elif isinstance(event, StepOutput):
@@ -147,13 +151,15 @@ class RawJson:
 
     def _object(self, event: Event) -> dict[str, Any]:
         fields: dict[str, Any] = {"event": _KINDS[type(event)], **vars(event)}
+        if isinstance(event, Compared):
+            fields["comparison"] = asdict(event.comparison)
         if isinstance(event, StepOutput):
             if event.vertex not in self._decoders:
                 self._decoders[event.vertex] = codecs.getincrementaldecoder("utf-8")("replace")
             fields["data"] = self._decoders[event.vertex].decode(event.data)
         if isinstance(event, StepDone) and event.vertex in self._decoders:
             fields["data"] = self._decoders.pop(event.vertex).decode(b"", final=True)
-        if isinstance(event, (StepStarted, StepOutput, StepDone)) and event.vertex not in self._named:
+        if isinstance(event, (StepStarted, StepOutput, StepDone, Compared)) and event.vertex not in self._named:
             self._named.add(event.vertex)
             step = self._plan.steps[event.vertex]
             fields["step"] = asdict(self._names[event.vertex]) | {"line": step.vertex.label.line, "how": step.how.value}
@@ -164,6 +170,7 @@ _KINDS: dict[type[Any], str] = {
     StepStarted: "step-started",
     StepOutput: "step-output",
     StepDone: "step-done",
+    Compared: "compared",
     Exporting: "exporting",
     Notice: "notice",
 }

@@ -18,10 +18,11 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
-from xxpy.build.events import Event, Exporting, Listener, Notice, StepDone, StepOutput, StepStarted
+from xxpy.build.events import Compared, Event, Exporting, Listener, Notice, StepDone, StepOutput, StepStarted
 from xxpy.build.graph import Digest
 from xxpy.build.naming import Lines, harmless, step_names
 from xxpy.build.plan import How, Plan
+from xxpy.build.twins.compare import in_words
 
 FRAMES_PER_SECOND = 5
 MOST_OUTPUT_LINES = 6
@@ -71,6 +72,9 @@ class Screen:
                 return self._finish(event)
             elif isinstance(event, Exporting):
                 self._exporting = harmless(event.text)
+            elif isinstance(event, Compared):
+                style = "green" if event.comparison.equal else "bold red"
+                return Text("\n".join(map(harmless, in_words(event.comparison))), style=style)
             elif isinstance(event, Notice):
                 return Text(f"notice: {harmless(event.text)}", style="yellow")
             return None

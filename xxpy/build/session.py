@@ -28,7 +28,7 @@ from xxpy.build.hostca import HostCa
 from xxpy.build.keys import compute_keys
 from xxpy.build.outcome import Outcome
 from xxpy.build.outputs import GZIP, Output
-from xxpy.build.plan import Emulation, Plan, check_emulation, make_plan
+from xxpy.build.plan import Accelerate, Emulation, Plan, check_emulation, make_plan
 from xxpy.build.remotes import Remotes
 from xxpy.build.runsettings import RunSettings
 from xxpy.build.store import INDEX_TYPE, Store
@@ -65,6 +65,7 @@ class Order:
     host_ca: HostCa = field(default_factory=HostCa)
     emulation: Emulation = Emulation.AUTO
     verify: Verify = field(default_factory=Verify)
+    accelerate: Accelerate = Accelerate.AUTO
     run: RunSettings = field(default_factory=RunSettings)
     credentials: Credentials = field(default_factory=Credentials)
     name: str = ""
@@ -102,7 +103,14 @@ def plan_order(order: Order, images: Images) -> Plan:
     if syntax := order.build_args.get("BUILDKIT_SYNTAX", ""):
         check_syntax(syntax)
     request = Request(
-        order.platforms, host, order.build_args, order.target, order.labels, order.run, order.contexts.sources
+        order.platforms,
+        host,
+        order.build_args,
+        order.target,
+        order.labels,
+        order.run,
+        order.contexts.sources,
+        twins=order.accelerate is not Accelerate.OFF and host.arch in ("amd64", "arm64"),
     )
     plan = make_plan(make_graph(file, request, images), host)
     check_emulation(plan, order.emulation, order.place)
@@ -132,6 +140,7 @@ def solve_order(order: Order, plan: Plan, store: Store, listener: Listener) -> O
         credentials=order.credentials,
         image=order.makes_image,
         compression=order.compression,
+        accelerate=order.accelerate,
     )
     outcome = Embedded(store).solve(job, listener)
     for tag in order.tags:

@@ -29,7 +29,7 @@ from xxpy.build.xximage import ImagesWithXx
 from xxpy.cli.check import Call, check_options, one_line, show_checks, wanted_call
 from xxpy.cli.contexts import context_options, opened_contexts
 from xxpy.cli.outline import show_outline, show_targets
-from xxpy.cli.policy import chosen_emulation, chosen_verify, policy_options
+from xxpy.cli.policy import chosen_acceleration, chosen_emulation, chosen_verify, policy_options
 from xxpy.cli.refused import refused_flags
 from xxpy.cli.run_options import RunFlags, run_options
 from xxpy.cli.shared import XxImageShown, default_store, late_listener, optional_output, told
@@ -139,6 +139,7 @@ def build_command(
             host_ca=parse_host_ca(host_ca),
             emulation=chosen_emulation(),
             verify=chosen_verify(),
+            accelerate=chosen_acceleration(),
             run=run.settings(),
             credentials=run.credentials(),
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from xxpy.build.plan import Emulation
+from xxpy.build.plan import Accelerate, Emulation
 from xxpy.build.verdict import Mode, Verify
 
 _META = "xxpy.policy."
@@ -30,6 +30,13 @@ _OPTIONS = (
         default="auto",
         show_default=True,
         help="Which RUNs may be emulated.",
+    ),
+    _flag(
+        "--accelerate",
+        type=click.Choice([each.value for each in Accelerate]),
+        default="auto",
+        show_default=True,
+        help="Whether emulated RUNs start this machine's programs.",
     ),
     _flag(
         "--verify",
@@ -57,6 +64,11 @@ def policy_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def chosen_emulation() -> Emulation:
     """What --emulation says of the command that runs."""
     return Emulation(click.get_current_context().meta[f"{_META}emulation"])
+
+
+def chosen_acceleration() -> Accelerate:
+    """What --accelerate says of the command that runs."""
+    return Accelerate(click.get_current_context().meta[f"{_META}accelerate"])
 
 
 def chosen_verify() -> Verify:

@@ -7,7 +7,7 @@ is one vertex, because vertices are addressed by digest: sharing needs no furthe
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from xxpy.build.dockerfile.bases import BaseImage, Images
@@ -20,6 +20,7 @@ from xxpy.build.graph import (
     SCRATCH,
     CopyAction,
     Digest,
+    ExecOp,
     FileOp,
     Graph,
     HistoryEntry,
@@ -28,11 +29,13 @@ from xxpy.build.graph import (
     Result,
     SourceOp,
     Vertex,
+    line_of,
+    reachable,
 )
 from xxpy.build.names import normalize_name, short_name
 from xxpy.build.runsettings import RunSettings
-from xxpy.errors import DockerfileError, SourceError, UsageError
-from xxpy.platforms import Platform
+from xxpy.errors import DockerfileError, SourceError, UsageError, XxError
+from xxpy.platforms import Platform, runs_natively
 
 IMAGE = "docker-image://"
 LOCAL = "local://"
@@ -45,7 +48,7 @@ class Request:
 
     ``labels`` are added to the image's. ``run`` is for every RUN. ``contexts`` are the named contexts, by short image
     name, with ``::`` and a platform where one is for that alone: ``local://NAME``, ``docker-image://NAME`` or what
-    `Images` takes besides.
+    `Images` takes besides. ``twins`` asks for `Graph.twins`.
     """
 
     targets: tuple[Platform, ...]
@@ -55,6 +58,7 @@ class Request:
     labels: Mapping[str, str] = field(default_factory=dict)
     run: RunSettings = field(default_factory=RunSettings)
     contexts: Mapping[str, str] = field(default_factory=dict)
+    twins: bool = False
 
 
 def make_graph(file: Dockerfile, request: Request, images: Images) -> Graph:
@@ -64,13 +68,30 @@ def make_graph(file: Dockerfile, request: Request, images: Images) -> Graph:
     """
     last = target_stage(file, request.target_stage)
     vertices: dict[Digest, Vertex] = {}
-    results = []
+    results, makers = [], []
     for target in request.targets:
-        made = _Target(file, request, target, images, vertices).stage(last.index)
+        makers.append(_Target(file, request, target, images, vertices))
+        made = makers[-1].stage(last.index)
         for name, value in request.labels.items():
             made.labels[name] = value
         results.append(Result(target, made.root, made.config(), tuple(made.history), made.from_line))
-    return Graph(vertices, tuple(results))
+    if not request.twins:
+        return Graph(vertices, tuple(results))
+    twins = _twins(makers, request.host)
+    # Of a twin that could not be made whole, nobody takes.
+    taken = reachable(vertices, [*(result.root for result in results), *twins.values()])
+    return Graph({digest: vertex for digest, vertex in vertices.items() if digest in taken}, tuple(results), twins)
+
+
+def _twins(makers: Sequence[_Target], host: Platform) -> dict[Digest, Digest]:
+    """The twins of the execs in all stages that were made for another platform than ``host``."""
+    native = makers[0].for_target(host)
+    found: dict[Digest, Digest] = {}
+    for maker in makers:
+        for index, platform in maker.made:
+            if not runs_natively(platform, host):
+                found |= maker.twins(index, platform, native)
+    return found
 
 
 def target_stage(file: Dockerfile, wanted: str) -> Stage:
@@ -116,17 +137,39 @@ class _Target:
         self._globals = global_scope(
             file.meta_args, self._automatic, request.build_args, file.path, file.directives.escape
         )
-        self._made: dict[tuple[int, Platform], Made] = {}
+        self.made: dict[tuple[int, Platform], Made] = {}
+
+    def for_target(self, target: Platform) -> _Target:
+        """What makes the same stages for another target."""
+        return _Target(self._file, self._request, target, self._images, self._vertices)
+
+    def twins(self, index: int, platform: Platform, native: _Target) -> dict[Digest, Digest]:
+        """The execs of a stage that was made, each with the same one on the platform of ``native``.
+
+        None where that stage cannot be made there (its base may lack the platform), or has other steps there: triggers
+        are the base image's.
+        """
+        try:
+            twin = native.stage(index, native._target)
+        except XxError:
+            return {}
+        mine, others = self._execs(self.made[(index, platform)]), self._execs(twin)
+        same = [vertex.label.line for vertex in mine] == [vertex.label.line for vertex in others]
+        return {one.digest: other.digest for one, other in zip(mine, others, strict=True)} if same else {}
+
+    def _execs(self, made: Made) -> list[Vertex]:
+        line = [self._vertices[digest] for digest in line_of(self._vertices, made.root)]
+        return [vertex for vertex in line if isinstance(vertex.op, ExecOp)]
 
     def stage(self, index: int, platform: Platform | None = None) -> Made:
         """A stage on its own platform, or on another that a FROM of it asks for."""
         stage = self._file.stages[index]
         on = platform or self._own_platform(stage)
-        if (index, on) not in self._made:
+        if (index, on) not in self.made:
             made, instructions = self._begin(stage, on)
             StageMaker(replace(stage, instructions=instructions), made, self, self._vertices, self._request.run).run()
-            self._made[(index, on)] = made
-        return self._made[(index, on)]
+            self.made[(index, on)] = made
+        return self.made[(index, on)]
 
     def _begin(self, stage: Stage, platform: Platform) -> tuple[Made, tuple[Instruction, ...]]:
         """A stage before its first instruction, and its instructions, after the triggers of its base."""

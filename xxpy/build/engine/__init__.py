@@ -15,7 +15,7 @@ from xxpy.build.hostca import HostCa
 from xxpy.build.keys import Keys
 from xxpy.build.outcome import Outcome
 from xxpy.build.outputs import GZIP
-from xxpy.build.plan import Plan
+from xxpy.build.plan import Accelerate, Plan
 from xxpy.build.verdict import Verify
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ class Job:
     ``host_ca`` and ``proxies`` (``NAME=value`` for each RUN that does not set NAME itself) enter no cache key and no
     image; nor do ``credentials``. ``verify`` says how the images are checked;
     ``remotes`` what each source outside was found to be. ``image`` is false where only the files of the results are
-    wanted, or nothing but their being made; ``compression`` is of the layers that are packed.
+    wanted, or nothing but their being made; ``compression`` is of the layers that are packed. ``accelerate`` says
+    whether emulated steps start twins.
     """
 
     plan: Plan
@@ -49,6 +50,7 @@ class Job:
     remotes: Mapping[Digest, Remote] = field(default_factory=dict)
     image: bool = True
     compression: str = GZIP
+    accelerate: Accelerate = Accelerate.OFF
 
     def runs_anew(self, vertex: Digest) -> bool:
         """Whether a vertex runs whatever the cache knows."""

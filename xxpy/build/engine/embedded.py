@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import threading
 import time
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
 from xxpy.build.credentials import require_given
 from xxpy.build.disk import storing
-from xxpy.build.engine import Job, syscalls
+from xxpy.build.engine import Job
 from xxpy.build.engine.cache import Cache, Record, Syncer
 from xxpy.build.engine.copy import Origin, copy_path, tree_origin
 from xxpy.build.engine.emulation import emulators_for, register
@@ -28,13 +27,16 @@ from xxpy.build.engine.images import IMAGE, base_image, index_of, known_image, m
 from xxpy.build.engine.limits import make_room
 from xxpy.build.engine.mounts import StepMounts, Tree
 from xxpy.build.engine.namespace import Channel, id_maps, run_inside
+from xxpy.build.engine.needs import find, known, needed
 from xxpy.build.engine.network import Networks, wants_own
 from xxpy.build.engine.packing import Packing
-from xxpy.build.engine.rooted import remove_tree
 from xxpy.build.engine.snapshots import Chain, Draft, draft, keep, laid_over, view
+from xxpy.build.engine.spec import BindMount
 from xxpy.build.engine.truth import verify
+from xxpy.build.engine.twinned import Made, Twinned
+from xxpy.build.engine.workfolder import BINFMT, EXEC, work_folder
 from xxpy.build.events import Event, Exporting, Listener, Notice, StepDone, StepOutput, StepStarted
-from xxpy.build.graph import Digest, ExecOp, FileOp, Graph, MergeOp, Mount, SourceOp, Vertex
+from xxpy.build.graph import Digest, ExecOp, FileOp, MergeOp, Mount, SourceOp, Vertex
 from xxpy.build.keys import LOCAL
 from xxpy.build.outcome import ImageOutcome, Outcome, StepOutcome
 from xxpy.build.plan import How
@@ -43,10 +45,6 @@ from xxpy.build.selection import clean
 from xxpy.build.store import Store
 from xxpy.build.tools import Emulator, Runtime, cgroup_v1, crun_refuses, find_runtime
 from xxpy.errors import HostError, SourceError, XxError
-
-_WORK = "work-"
-BINFMT, EXEC = "binfmt", "exec"
-"""The folders in a build's own on which its binfmt_misc instance and the executor's tmpfs are mounted."""
 
 
 class Embedded:
@@ -58,33 +56,23 @@ class Embedded:
 
     def solve(self, job: Job, listener: Listener) -> Outcome:
         """See `Engine.solve`."""
-        records = self._known(job)
-        images = [known_image(self._store, job, result) for result in job.plan.graph.results] if job.image else []
+        records, keys = known(self._cache, job)
+        images = [known_image(self._store, job, each, keys) for each in job.plan.graph.results] if job.image else []
         roots = [result.root for result in job.plan.graph.results if result.root]
         finished = [image for image in images if image is not None]
         chains = {digest: record.chain for digest, record in records.items()}
-        known = len(finished) == len(images) and all(root in records for root in roots)
+        whole = len(finished) == len(images) and all(root in records for root in roots)
         notices: list[Notice] = []
-        if known and verify(self._store, job, chains, None, notices.append):
+        if whole and verify(self._store, job, chains, None, notices.append):
             for digest in records:
                 listener(StepDone(digest, time.monotonic(), 0.0, cached=True))
             for notice in notices:
                 listener(notice)
             return _outcome(self._store, job, finished, _cached(records), chains)
-        solver = _Solver(self._store, self._cache, job, records, self._check(job, records))
+        solver = _Solver(self._store, self._cache, job, records, keys, self._check(job, records))
         outcome = run_inside(solver.work, listener, id_maps())
         assert isinstance(outcome, Outcome)
         return outcome
-
-    def _known(self, job: Job) -> dict[Digest, Record]:
-        found = {}
-        for vertex in job.plan.graph:
-            if isinstance(vertex.op, SourceOp):
-                continue
-            record = None if job.runs_anew(vertex.digest) else self._cache.find(job.keys.of[vertex.digest])
-            if record is not None:
-                found[vertex.digest] = record
-        return found
 
     def _check(self, job: Job, records: Mapping[Digest, Record]) -> _Programs:
         """Refuse now what could not run later; what will run the steps.
@@ -125,19 +113,6 @@ def _require_runtime() -> Runtime:
     return runtime
 
 
-def needed(graph: Graph, records: Container[Digest]) -> list[Digest]:
-    """The vertices that the results need and no record answers, inputs first."""
-    seen: set[Digest] = set()
-    todo = [result.root for result in graph.results]
-    while todo:
-        digest = todo.pop()
-        if not digest or digest in seen or digest in records:
-            continue
-        seen.add(digest)
-        todo += [given.digest for given in graph.vertices[digest].inputs]
-    return [vertex.digest for vertex in graph if vertex.digest in seen]
-
-
 def _cached(records: Mapping[Digest, Record]) -> dict[Digest, StepOutcome]:
     return {digest: StepOutcome(digest, True, 0.0, record.seconds, record.tail) for digest, record in records.items()}
 
@@ -158,7 +133,13 @@ class _Solver:
     """One build inside its namespaces. ``records`` are what was known before; `work` runs in the worker."""
 
     def __init__(
-        self, store: Store, cache: Cache, job: Job, records: Mapping[Digest, Record], programs: _Programs
+        self,
+        store: Store,
+        cache: Cache,
+        job: Job,
+        records: Mapping[Digest, Record],
+        keys: Mapping[Digest, Digest],
+        programs: _Programs,
     ) -> None:
         self._store = store
         self._cache = cache
@@ -167,6 +148,8 @@ class _Solver:
         self._programs = programs
         self._ending = threading.Event()
         self._records = dict(records)
+        self._keys = dict(keys)
+        """The key of each record that is used, of what was solved before and now."""
         self._steps = _cached(records)
         self._chains: dict[Digest, Chain] = {digest: record.chain for digest, record in records.items()}
         self._copies: dict[tuple[Digest, str], Path] = {}
@@ -198,13 +181,17 @@ class _Solver:
         if not self._job.image:
             return []
         self._tell(Exporting("writing layers and manifests"))
-        return [make_image(self._store, self._job, result, self._packing.layer) for result in self._graph.results]
+        return [
+            make_image(self._store, self._job, result, self._keys, self._packing.layer)
+            for result in self._graph.results
+        ]
 
     def _tell(self, event: Event) -> None:
         self._channel.send(("value", event))
 
     def _prepare(self) -> None:
         job, runtime = self._job, self._programs.runtime
+        self._twinned = Twinned(self._store, self._cache, self._work, job, self._programs.emulators, self._tell)
         if runtime is None:
             return
         networks = Networks(self._work / EXEC)
@@ -217,13 +204,17 @@ class _Solver:
                 self._tell(Notice(text))
         at = self._work / BINFMT
         at.mkdir()
-        register(self._programs.emulators, at)
+        register(self._twinned.emulators, at)
 
     # -- the walk ------------------------------------------------------------------------------------------------
 
     def _run_all(self) -> None:
         """Run every vertex that a result needs and no record answers, inputs first, as many at once as can."""
-        waiting = {digest: self._open_inputs(digest) for digest in needed(self._graph, self._records)}
+        wanted = needed(self._graph, self._records)
+        twins = self._twinned.only_for_twins(wanted, self._records)
+        waiting = {digest: self._open_inputs(digest) for digest in (*wanted, *twins)}
+        for digest in wanted:
+            waiting[digest] |= {self._graph.twins.get(digest, "")} & waiting.keys()
         running: dict[Future[None], Digest] = {}
         while waiting or running:
             for digest in [each for each, inputs in waiting.items() if not inputs]:
@@ -232,7 +223,11 @@ class _Solver:
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 finished = running.pop(future)
-                if future.exception() is not None:
+                error = future.exception()
+                if finished in twins and isinstance(error, XxError):
+                    self._do_without(finished, waiting)
+                    continue
+                if error is not None:
                     # The first error ends the build; the kernel ends the steps beside it when the worker is gone.
                     self._ending.set()
                     self._pool.shutdown(wait=False, cancel_futures=True)
@@ -241,9 +236,21 @@ class _Solver:
                 for inputs in waiting.values():
                     inputs.discard(finished)
 
+    def _do_without(self, failed: Digest, waiting: dict[Digest, set[Digest]]) -> None:
+        """Forget ``failed`` and all that is made from it: nothing but twins were to be found in those."""
+        gone = [failed]
+        for digest in gone:
+            gone += [each for each in waiting if digest in self._inputs_of(each) and each not in gone]
+        for digest in gone:
+            waiting.pop(digest, None)
+        for inputs in waiting.values():
+            inputs.difference_update(gone)
+
+    def _inputs_of(self, digest: Digest) -> set[Digest]:
+        return {given.digest for given in self._graph.vertices[digest].inputs}
+
     def _open_inputs(self, digest: Digest) -> set[Digest]:
-        inputs = {given.digest for given in self._graph.vertices[digest].inputs}
-        return {each for each in inputs if each and each not in self._records}
+        return {each for each in self._inputs_of(digest) if each and each not in self._records}
 
     def _solve_one(self, vertex: Vertex) -> None:
         began = time.monotonic()
@@ -262,32 +269,57 @@ class _Solver:
             raise
         self._chains[vertex.digest] = record.chain
         seconds = 0.0 if cached else time.monotonic() - began
-        self._steps[vertex.digest] = StepOutcome(vertex.digest, cached, seconds, record.seconds, record.tail)
+        starts = self._twinned.starts.get(vertex.digest)
+        compared = self._twinned.comparisons.get(vertex.digest)
+        outcome = StepOutcome(vertex.digest, cached, seconds, record.seconds, record.tail, starts, compared)
+        self._steps[vertex.digest] = outcome
         if not told:
             self._tell(StepDone(vertex.digest, time.monotonic(), seconds, cached=cached))
 
     def _solved(self, vertex: Vertex) -> tuple[Record, bool]:
         if isinstance(vertex.op, SourceOp) and vertex.digest not in self._job.remotes:
             return self._source(vertex.op), False
-        key = self._job.keys.of[vertex.digest]
-        with self._store.lock(key):
+        with self._store.lock(self._job.keys.of[vertex.digest]):
             # Another build may have solved it while this one waited.
-            record = None if self._job.runs_anew(vertex.digest) else self._cache.find(key)
-            if record is not None:
-                return record, True
+            found = find(self._cache, self._job, vertex.digest)
+            if found is not None:
+                self._keys[vertex.digest] = found[0]
+                return found[1], True
+            began = time.monotonic()
             if isinstance(vertex.op, MergeOp):
                 record = Record(laid_over(*(self._chain_of(vertex, index) for index in range(len(vertex.inputs)))), 0.0)
-                self._cache.put(key, record)
-                return record, False
-            began = time.monotonic()
-            below = self._chain_of(vertex, 0)
-            with draft(self._work, below) as made:
-                tail = self._change(vertex, made)
-                name = keep(made, self._store.snapshots)
-            record = Record((*below, name), time.monotonic() - began, tail)
-            self._cache.put(key, record)
+                made = Made("", "")
+            else:
+                below = self._chain_of(vertex, 0)
+                made = self._made(vertex, below)
+                record = Record((*below, made.snapshot), time.monotonic() - began, made.tail)
+            self._keys[vertex.digest] = self._key_of(vertex, made)
+            self._cache.put(self._keys[vertex.digest], record)
         self._syncer.nudge()
         return record, False
+
+    def _key_of(self, vertex: Vertex, made: Made) -> Digest:
+        """The key that a result is put under: that with twins, if they, or an input of that kind, had a part in it."""
+        keys = self._job.keys
+        inputs = self._inputs_of(vertex.digest) & self._keys.keys()
+        apart = made.twinned or any(self._keys[each] != keys.of[each] for each in inputs)
+        return keys.twinned[vertex.digest] if apart else keys.of[vertex.digest]
+
+    def _made(self, vertex: Vertex, below: Chain) -> Made:
+        emulated = self._job.plan.steps[vertex.digest].how is How.EMULATED
+        if not emulated or not self._twinned.on:
+            return self._run(vertex, below)
+        twin = self._chains.get(self._graph.twins.get(vertex.digest, ""))
+        return self._twinned.solve(vertex, twin, below, self._run, self._attempt)
+
+    def _run(self, vertex: Vertex, below: Chain, more: Sequence[BindMount] = ()) -> Made:
+        with draft(self._work, below) as made:
+            tail = self._change(vertex, made, more)
+            return Made(keep(made, self._store.snapshots), tail)
+
+    def _attempt(self, vertex: Vertex, below: Chain, more: Sequence[BindMount]) -> None:
+        with draft(self._work, below) as made:
+            self._executor.run(vertex, made, self._mounts(vertex), lambda data: None, more)
 
     def _source(self, op: SourceOp) -> Record:
         if not op.identifier.startswith(IMAGE):
@@ -300,11 +332,11 @@ class _Solver:
         digest = vertex.inputs[index].digest if vertex.inputs else ""
         return self._chains[digest] if digest else ()
 
-    def _change(self, vertex: Vertex, made: Draft) -> str:
+    def _change(self, vertex: Vertex, made: Draft, more: Sequence[BindMount]) -> str:
         try:
             if isinstance(vertex.op, ExecOp):
                 return self._executor.run(
-                    vertex, made, self._mounts(vertex), lambda data: self._tell(StepOutput(vertex.digest, data))
+                    vertex, made, self._mounts(vertex), lambda data: self._tell(StepOutput(vertex.digest, data)), more
                 )
             if isinstance(vertex.op, SourceOp):
                 remote = self._job.remotes[vertex.digest]
@@ -343,7 +375,7 @@ class _Solver:
 
     def _tree(self, vertex: Vertex, mount: Mount) -> Tree:
         given = vertex.inputs[mount.input].digest
-        key = self._job.keys.of[given] if given else ""
+        key = self._keys.get(given, self._job.keys.of[given]) if given else ""
         op = self._graph.vertices[given].op if given else None
         if isinstance(op, SourceOp) and op.identifier.startswith(LOCAL):
             return Tree((str(self._context_copy(vertex, mount)),), "tree", key)
@@ -364,26 +396,3 @@ class _Solver:
                 copy_path(tree, path, folder, "/tree", (0, 0))
                 self._copies[known] = folder
             return self._copies[known]
-
-
-@contextlib.contextmanager
-def work_folder(store: Store) -> Iterator[Path]:
-    """A folder for this build's drafts, locked while it lives; those of dead builds are removed first."""
-    for entry in list(os.scandir(store.tmp)):
-        if entry.name.startswith(_WORK):
-            with store.try_lock(entry.name) as ours:
-                if ours:
-                    remove_tree(Path(entry.path))
-    name = f"{_WORK}{secrets.token_hex(6)}"
-    with store.lock(name):
-        folder = store.tmp / name
-        folder.mkdir()
-        try:
-            yield folder
-        finally:
-            for name in (BINFMT, EXEC):
-                with contextlib.suppress(OSError):
-                    syscalls.umount(str(folder / name), syscalls.MNT_DETACH)
-            remove_tree(folder)
-            with contextlib.suppress(OSError):
-                os.unlink(store.locks / name)

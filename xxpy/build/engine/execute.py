@@ -69,8 +69,15 @@ class Executor:
     def _ca(self) -> Path:
         return self.work / "host-ca"
 
-    def run(self, vertex: Vertex, made: Draft, mounts: StepMounts, on_output: Callable[[bytes], None]) -> str:
-        """Run ``vertex`` in the mounted ``made`` with ``mounts``; the end of what it printed.
+    def run(
+        self,
+        vertex: Vertex,
+        made: Draft,
+        mounts: StepMounts,
+        on_output: Callable[[bytes], None],
+        more: Sequence[Shown] = (),
+    ) -> str:
+        """Run ``vertex`` in the mounted ``made`` with ``mounts`` and ``more``; the end of what it printed.
 
         Raises StepError (``run-failed``), SourceError (``user-unknown``, and as `StepMounts` does), HostError, OSError.
         """
@@ -86,7 +93,7 @@ class Executor:
         try:
             with (
                 self.networks.given(op) as network,
-                mounts.shown(vertex, self._binds(op, bundle, network)) as (shown, hidden),
+                mounts.shown(vertex, [*self._binds(op, bundle, network), *more]) as (shown, hidden),
                 _stubs(made, shown) as placed,
             ):
                 extra = self._extra(op, home, hidden)

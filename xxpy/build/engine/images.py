@@ -57,17 +57,17 @@ def unpacked(store: Store, cache: Cache, image: Image, work: Path) -> Chain:
     return tuple(names)
 
 
-def image_key(job: Job, result: Result) -> Digest:
-    """What a finished image is remembered by: all that it is made from."""
-    root = job.keys.of.get(result.root, "")
+def image_key(job: Job, result: Result, keys: Mapping[Digest, Digest]) -> Digest:
+    """What a finished image is remembered by: all that it is made from. ``keys`` are those of the vertices' records."""
+    root = keys.get(result.root, "")
     said = plain(chosen(job.annotations, MANIFEST, result.platform))
     made_of = [root, plain(result.config), plain(result.history), job.epoch, job.compression, said]
     return digest_of(["image", str(result.platform), *made_of])
 
 
-def known_image(store: Store, job: Job, result: Result) -> ImageOutcome | None:
+def known_image(store: Store, job: Job, result: Result, keys: Mapping[Digest, Digest]) -> ImageOutcome | None:
     """The image of ``result`` if it was made before and is still whole."""
-    value = store.record(image_key(job, result))
+    value = store.record(image_key(job, result, keys))
     if value is None:
         return None
     try:
@@ -77,7 +77,9 @@ def known_image(store: Store, job: Job, result: Result) -> ImageOutcome | None:
         return None
 
 
-def make_image(store: Store, job: Job, result: Result, layer: Callable[[Digest], Layer]) -> ImageOutcome:
+def make_image(
+    store: Store, job: Job, result: Result, keys: Mapping[Digest, Digest], layer: Callable[[Digest], Layer]
+) -> ImageOutcome:
     """Write the config and manifest of ``result``; ``layer`` gives that of a vertex. Raises StoreError, OSError."""
     line, source = line_of(job.plan.graph, result)
     base = base_image(store, source) if source is not None else None
@@ -87,7 +89,7 @@ def make_image(store: Store, job: Job, result: Result, layer: Callable[[Digest],
     said = chosen(job.annotations, MANIFEST, result.platform)
     history, author = _history(result, base, created), result.config.author
     written = write_image(store, result.platform, config, layers, history, created, said, author=author)
-    store.put_record(image_key(job, result), {"manifest": written.to_json()})
+    store.put_record(image_key(job, result, keys), {"manifest": written.to_json()})
     return ImageOutcome(result.platform, written.digest, image_size(store, written))
 
 

@@ -10,9 +10,9 @@ import tarfile
 from collections.abc import Callable, Sequence
 
 from xxpy.build.disk import storing
-from xxpy.build.engine.embedded import work_folder
 from xxpy.build.engine.namespace import Channel, id_maps, run_inside
 from xxpy.build.engine.snapshots import Chain, view
+from xxpy.build.engine.workfolder import work_folder
 from xxpy.build.layers import content_of, entry_of, is_whiteout, sorted_tree
 from xxpy.build.store import Store
 

@@ -18,8 +18,7 @@ from xxpy.build.engine.images import IMAGE, base_image
 from xxpy.build.engine.rooted import read_inside
 from xxpy.build.engine.snapshots import Chain, view
 from xxpy.build.events import Notice
-from xxpy.build.graph import Digest, Graph, Result, SourceOp, digest_of
-from xxpy.build.plan import line_of
+from xxpy.build.graph import Digest, Graph, Result, SourceOp, digest_of, line_of
 from xxpy.build.store import Store
 from xxpy.build.verdict import (
     WRONG_MACHINE,
@@ -91,7 +90,7 @@ def verify(
 
 def added(store: Store, graph: Graph, chains: Mapping[Digest, Chain], result: Result) -> dict[str, int]:
     """The snapshots that the build put above the base, the lowest first, each with the line of its step."""
-    line = list(line_of(graph, result.root))
+    line = list(line_of(graph.vertices, result.root))
     base = graph.vertices[line[-1]].op
     start = 0
     if isinstance(base, SourceOp):

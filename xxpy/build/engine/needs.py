@@ -1,0 +1,44 @@
+"""What of a graph has to be solved, and which records answer for the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+
+from xxpy.build.engine import Job
+from xxpy.build.engine.cache import Cache, Record
+from xxpy.build.graph import Digest, Graph, SourceOp
+from xxpy.build.plan import Accelerate
+
+
+def known(cache: Cache, job: Job) -> tuple[dict[Digest, Record], dict[Digest, Digest]]:
+    """What records answer, and the key of each."""
+    records, keys = {}, {}
+    for vertex in job.plan.graph:
+        found = None if isinstance(vertex.op, SourceOp) else find(cache, job, vertex.digest)
+        if found is not None:
+            keys[vertex.digest], records[vertex.digest] = found
+    return records, keys
+
+
+def find(cache: Cache, job: Job, vertex: Digest) -> tuple[Digest, Record] | None:
+    """The best record that serves for ``vertex``, with its key."""
+    if job.runs_anew(vertex):
+        return None
+    for key in job.keys.among(vertex, twinned=job.accelerate is Accelerate.AUTO):
+        record = cache.find(key)
+        if record is not None:
+            return key, record
+    return None
+
+
+def needed(graph: Graph, records: Container[Digest], roots: Iterable[Digest] | None = None) -> list[Digest]:
+    """The vertices that ``roots`` need (the results, if not said) and no record answers, inputs first."""
+    seen: set[Digest] = set()
+    todo = [result.root for result in graph.results] if roots is None else list(roots)
+    while todo:
+        digest = todo.pop()
+        if not digest or digest in seen or digest in records:
+            continue
+        seen.add(digest)
+        todo += [given.digest for given in graph.vertices[digest].inputs]
+    return [vertex.digest for vertex in graph if vertex.digest in seen]

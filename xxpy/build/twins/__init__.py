@@ -1,0 +1,1 @@
+"""Twins: programs of this machine that stand in for emulated ones whose result does not depend on what runs them."""

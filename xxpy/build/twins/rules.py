@@ -1,0 +1,172 @@
+"""Which programs may be started as twins, and why: the one list to read and to add to.
+
+A program is named by the Debian package that brings it and by its path, never by its name alone. What no rule names is
+emulated. The three kinds of the manual (docs/twins.md): the same result whatever runs it (`SAME`), tools of a compiler
+that are cross tools in the twin's place (`cross.py`, `golang.py`), and what must never be dispatched (`NEVER`, which is
+what the manual and the plan say of programs that one might expect here).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from xxpy.build.twins.table import Guard, Kind
+
+
+def _not(*arguments: str) -> tuple[Guard, ...]:
+    return tuple(Guard(Kind.NO_ARGUMENT, each) for each in arguments)
+
+
+_VERSION = _not("--version", "-V")
+"""What prints the architecture that a program was built for."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Programs of ``packages`` (fnmatch patterns of binary packages) at ``paths`` (fnmatch patterns, real paths).
+
+    ``but`` are paths that are left out. ``arguments`` are put before the program's own, with ``{arch}`` for the Debian
+    architecture of the emulated root and ``{triplet}`` for this machine's multiarch triplet. ``endian`` programs
+    write or read what has the byte order of the machine: only for targets of the same.
+    """
+
+    packages: tuple[str, ...]
+    paths: tuple[str, ...]
+    why: str
+    but: tuple[str, ...] = ()
+    guards: tuple[Guard, ...] = ()
+    arguments: tuple[str, ...] = ()
+    endian: bool = False
+
+
+_PYTHON_SCRIPTS = (
+    "/usr/bin/py3compile", "/usr/bin/py3clean", "-mpy_compile", "-mcompileall", "/usr/lib/python3.9/py_compile.py",
+    *(f"/usr/lib/python3.{minor}/{name}.py" for minor in range(10, 20) for name in ("py_compile", "compileall")),
+)  # fmt: skip
+_PERL_SCRIPTS = (
+    "/usr/share/debconf/frontend", "/usr/sbin/dpkg-preconfigure", "/usr/bin/debconf-set-selections",
+    *(f"/usr/bin/{name}" for name in ("autoconf", "autoheader", "autom4te", "autoreconf", "aclocal", "automake")),
+    *(f"/usr/bin/{name}-1.{minor}" for minor in range(16, 20) for name in ("aclocal", "automake")),
+)  # fmt: skip
+
+SAME: tuple[Rule, ...] = (
+    Rule(
+        ("dash",), ("/usr/bin/dash",), "a POSIX shell: what it does depends on what it starts, and that is decided anew"
+    ),
+    Rule(
+        ("coreutils",),
+        ("/usr/bin/*", "/usr/sbin/chroot"),
+        "files and texts",
+        but=tuple(
+            f"/usr/bin/{name}"
+            # uname and arch tell the machine; stdbuf preloads a library of the root; the others compute with long
+            # double, which has 64 bits of precision on x86 and 113 on arm64; od shows the machine's byte order.
+            for name in ("uname", "arch", "stdbuf", "printf", "seq", "numfmt", "sort", "od", "nproc")
+        ),
+    ),
+    Rule(("sed",), ("/usr/bin/sed",), "texts"),
+    Rule(("grep",), ("/usr/bin/grep",), "texts"),
+    Rule(("findutils",), ("/usr/bin/find", "/usr/bin/xargs"), "files; what xargs starts is decided anew"),
+    Rule(("diffutils",), ("/usr/bin/cmp", "/usr/bin/diff"), "texts", guards=_not("--version")),
+    Rule(("patch",), ("/usr/bin/patch",), "texts", guards=_not("--version")),
+    Rule(("m4",), ("/usr/bin/m4",), "texts", guards=_not("--version")),
+    Rule(("tar",), ("/usr/bin/tar",), "archives have one byte order", guards=_not("--version")),
+    Rule(("cpio",), ("/usr/bin/cpio",), "of its formats only bin has the machine's byte order", endian=True),
+    Rule(("gzip",), ("/usr/bin/gzip",), "deflate in portable C, the same bits everywhere", guards=_VERSION),
+    Rule(("bzip2",), ("/usr/bin/bzip2",), "one algorithm, the same bits everywhere", guards=_VERSION),
+    Rule(("xz-utils",), ("/usr/bin/xz",), "liblzma's output does not depend on the machine", guards=_VERSION),
+    Rule(
+        ("zstd",),
+        ("/usr/bin/zstd",),
+        "unpacking has one result; packing chooses another match finder where there is no SIMD",
+        guards=(Guard(Kind.HAS_ARGUMENT, ("-d", "-dc", "-dcf", "--decompress", "--uncompress", "-cd")), *_VERSION),
+    ),
+    Rule(("unzip",), ("/usr/bin/unzip",), "unpacking has one result", guards=_not("-v")),
+    Rule(("make",), ("/usr/bin/make",), "what it starts is decided anew", guards=_not("-v", "--version", "-p")),
+    Rule(("ninja-build",), ("/usr/bin/ninja",), "what it starts is decided anew"),
+    Rule(
+        ("apt",),
+        ("/usr/bin/apt", "/usr/bin/apt-get", "/usr/bin/apt-cache", "/usr/bin/apt-mark"),
+        "it is told the root's architecture; dpkg, which it starts, is emulated",
+        guards=(*_not("-v", "--version", "-h", "--help", "help"), Guard(Kind.NO_VARIABLE, "APT_CONFIG")),
+        arguments=("-o", "APT::Architecture={arch}"),
+    ),
+    Rule(("apt",), ("/usr/lib/apt/methods/*", "/usr/lib/apt/apt-helper"), "they fetch and check what apt tells them"),
+    Rule(("apt",), ("/usr/lib/apt/solvers/*", "/usr/lib/apt/planners/*"), "they compute on what apt gives them"),
+    Rule(
+        ("apt", "apt-utils"),
+        ("/usr/lib/apt/apt-extracttemplates", "/usr/bin/apt-extracttemplates"),
+        "it unpacks a package's templates",
+    ),
+    Rule(("gpgv", "sqv"), ("/usr/bin/gpgv", "/usr/bin/sqv"), "a signature holds or not", guards=_not("--version")),
+    Rule(("dpkg",), ("/usr/bin/dpkg-deb", "/usr/bin/dpkg-split"), "they pack and unpack", guards=_not("--version")),
+    Rule(("dpkg",), ("/usr/bin/update-alternatives",), "links and one text file", guards=_not("--version")),
+    Rule(
+        ("python3.*-minimal",),
+        ("/usr/bin/python3.*",),
+        "byte code is the same for all; only when one of the interpreter's own scripts that compile it is run",
+        guards=(
+            Guard(Kind.FIRST_ARGUMENT, _PYTHON_SCRIPTS, ("-E", "-S", "-s", "-O", "-OO", "-B", "-I", "-bb", "-q")),
+            Guard(Kind.NO_VARIABLE, "PYTHON"),
+        ),
+        endian=True,
+    ),
+    Rule(
+        ("perl-base",),
+        ("/usr/bin/perl",),
+        "debconf and autotools, whose modules are perl's own; others may ask $Config or load libraries of the root",
+        guards=(
+            Guard(Kind.FIRST_ARGUMENT, _PERL_SCRIPTS, ("-w", "-T", "-W")),
+            *(Guard(Kind.NO_VARIABLE, each) for each in ("PERL5", "PERLLIB", "PERLIO", "PERL_UNICODE")),
+        ),
+        arguments=("-I/dev/.xx/r/usr/lib/{triplet}/perl-base",),
+    ),
+    Rule(("git",), ("/usr/bin/git", "/usr/lib/git-core/*"), "objects have one byte order", guards=_not("version")),
+    Rule(("curl",), ("/usr/bin/curl",), "what a server answers", guards=_VERSION),
+    Rule(("wget",), ("/usr/bin/wget",), "what a server answers", guards=_VERSION),
+    Rule(
+        ("openssl",),
+        ("/usr/bin/openssl",),
+        "links named by hashes, and certificates",
+        guards=(Guard(Kind.FIRST_ARGUMENT, ("rehash", "x509")),),
+    ),
+    Rule(("rsync",), ("/usr/bin/rsync",), "files", guards=_VERSION),
+    Rule(
+        ("libc-bin",),
+        ("/usr/bin/localedef",),
+        "locales have the machine's byte order",
+        endian=True,
+        guards=_not("--help"),
+    ),
+    Rule(("gettext",), ("/usr/bin/msgfmt", "/usr/bin/msgmerge", "/usr/bin/xgettext"), "texts", endian=True),
+    Rule(("bison",), ("/usr/bin/bison.yacc", "/usr/bin/bison"), "texts", guards=_VERSION),
+    Rule(("flex",), ("/usr/bin/flex",), "texts", guards=_VERSION),
+    Rule(("gperf",), ("/usr/bin/gperf",), "texts"),
+    Rule(("file",), ("/usr/bin/file",), "it reads its magic from the root", endian=True),
+    Rule(
+        ("texlive-binaries",),
+        ("/usr/bin/pdftex", "/usr/bin/tex", "/usr/bin/mf-nowin", "/usr/bin/kpsewhich", "/usr/bin/xdvipdfmx"),
+        "formats have one byte order, and dimensions are integers",
+    ),
+)
+"""Programs with the same result whatever runs them."""
+
+NEVER: Mapping[str, str] = {
+    "uname, arch, nproc": "they tell the machine",
+    "dpkg, dpkg-query, dpkg-divert": "their architecture is compiled in",
+    "ldconfig, ldd": "they read the libraries of the root",
+    "bash": "HOSTTYPE and MACHTYPE are compiled in",
+    "awk": "its arithmetic may round otherwise",
+    "printf, seq, sort, numfmt": "they compute with long double",
+    "pkg-config": "its search path is compiled in",
+    "python3, perl, ruby, node": "what they run may ask for the machine, and loads libraries of the root",
+    "gcc, g++, clang as drivers": "they start the parts, which are dispatched",
+    "ar, nm, ranlib, strip": "they load plugins of the root",
+    "programs with setuid, setgid or capabilities": "the kernel would grant rights by the wrong file",
+    "all, while LD_PRELOAD, LD_LIBRARY_PATH or the like is set": "a library of the root would not be loaded",
+}
+"""What is always emulated, in the manual's words."""
+
+ALWAYS: tuple[Guard, ...] = (Guard(Kind.NO_VARIABLE, "LD_"), Guard(Kind.NO_VARIABLE, "GLIBC_TUNABLES"))
+"""Guards of every dynamic twin."""
