@@ -1,0 +1,184 @@
+"""Emulated steps with twins make what QEMU alone makes: compared file by file, and by what programs see."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+
+import pytest
+from conftest import kept, lacking
+from support import BOTH, Done, Xx, kept_bases, store_from
+
+from xxpy.build.probes import BINFMT_KERNEL, kernel_version
+
+ARM64 = ("--platform", "linux/arm64")
+TOOLS = """\
+FROM debian:trixie AS tools
+RUN apt-get update -q && apt-get install -q -y --no-install-recommends gcc g++ libc6-dev make
+WORKDIR /src
+"""
+
+CASES = {
+    "objects-and-a-library": (
+        "RUN printf 'int two(void){return 2;}' >two.c && printf 'int two(void);int main(){return two()-2;}' >main.c && "
+        "gcc -O2 -c two.c && ar rcs libtwo.a two.o && gcc -O2 main.c -L. -ltwo -o main && ./main && "
+        "gcc -shared -fPIC two.c -o libtwo.so"
+    ),
+    "debug-information": (
+        "RUN printf '#include <stdio.h>\\nint main(){puts(__FILE__);}' >a.c && gcc -g3 -O0 a.c && ./a.out"
+    ),
+    "link-time-optimisation": (
+        "RUN printf 'int f(int x){return x*3;}' >f.c && printf 'int f(int);int main(){return f(1)-3;}' >m.c && "
+        "gcc -flto -O3 -c f.c m.c && gcc -flto -O3 f.o m.o -o m && ./m"
+    ),
+    "assembler": (
+        "RUN printf '.globl seven\\nseven: mov w0, #7\\nret\\n' >s.S && "
+        "printf 'int seven(void);int main(){return seven()-7;}' >m.c && gcc s.S m.c && ./a.out"
+    ),
+    "flags-of-the-machine": (
+        "RUN printf 'float f(float a,float b){return a*b+a;}' >f.c && gcc -O3 -march=armv8.2-a+fp16 -mtune=cortex-a72 "
+        "-ffast-math -c f.c && gcc -O2 -mbranch-protection=standard -c f.c -o g.o && gcc -S -O1 f.c"
+    ),
+    "templates-and-the-library": (
+        "RUN printf '#include <map>\\n#include <string>\\n#include <iostream>\\n"
+        "int main(){std::map<std::string,int> m{{\"a\",1}};for(auto&[k,v]:m)std::cout<<k<<v<<std::endl;}' >a.cc && "
+        "g++ -std=c++20 -O2 a.cc && ./a.out"
+    ),
+    "a-program-that-makes-a-source": (
+        "RUN printf '#include <stdio.h>\\nint main(){puts(\"#define N 5\");}' >gen.c && gcc gen.c -o gen && "
+        "./gen >n.h && printf '#include \"n.h\"\\nint main(){return N-5;}' >m.c && gcc -MMD m.c -o m && ./m && cat m.d"
+    ),
+    "make-with-many-jobs": (
+        "RUN for n in 1 2 3 4 5 6; do echo \"int f$n(void){return $n;}\" >f$n.c; done && "
+        "printf 'all: $(patsubst %%.c,%%.o,$(wildcard *.c))\\n' >Makefile && make -j4 && uname -m >machine && ls"
+    ),
+    "preprocessing-only": (
+        "RUN printf '#include <stdint.h>\\n#include <limits.h>\\nlong x = LONG_MAX;' >a.c && gcc -E a.c >a.i && "
+        "gcc -dM -E - </dev/null | sort >macros && cpp a.c >b.i && printf '' | gcc -fsyntax-only -xc -"
+    ),
+    "headers-of-ones-own": (
+        "RUN mkdir -p /usr/local/include/mine && echo '#define M 1' >/usr/local/include/mine/m.h && "
+        "echo '#include <mine/m.h>\\nint m = M;' >a.c && gcc -g -c a.c && "
+        "echo '#include_next <stdio.h>' >/usr/local/include/stdio.h && printf '#include <stdio.h>' | gcc -E - >b.i"
+    ),
+    "a-library-in-usr-local": (
+        "RUN echo 'int q(void){return 0;}' >q.c && gcc -shared -fPIC q.c -o /usr/local/lib/libq.so && "
+        "echo 'int q(void);int main(){return q();}' >m.c && gcc m.c -lq -o m && ldconfig && ./m"
+    ),
+    "archives-and-texts": (
+        "RUN mkdir d && seq 2000 >d/a && tar -C d --mtime=@0 -czf a.tgz . && tar tvf a.tgz >list && "
+        "gzip -dc a.tgz | sha256sum >sum && find /etc -name '*.conf' | sort | xargs cksum >sums && sed -n 5p d/a"
+    ),
+    "words-of-the-machine": (
+        "RUN uname -m >m && dpkg --print-architecture >>m && arch >>m && nproc >/dev/null && ldd /bin/ls >>m && "
+        "bash -c 'echo $MACHTYPE' >>m && gcc -dumpmachine >>m && perl -e 'use Config; print $Config{archname}' >>m"
+    ),
+    "a-package-with-scripts": (
+        "RUN apt-get install -q -y --no-install-recommends python3-minimal ca-certificates && python3 -c 'import os'"
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def twins(tmp_path_factory: pytest.TempPathFactory, bases: object) -> Xx:
+    """`xx` on a store that has Debian for both platforms, shared by the tests here."""
+    if kernel_version(os.uname().release) < BINFMT_KERNEL:
+        lacking("Linux 6.7, whose binfmt_misc a build may have for itself")
+    if not shutil.which("cc"):
+        lacking("a C compiler for the dispatcher")
+    kept("base", "debian:trixie", "--platform", BOTH)
+    folder = tmp_path_factory.mktemp("twins")
+    (folder / "context").mkdir()
+    return Xx(store_from(kept_bases(), folder / "store"), folder / "context")
+
+
+def build(xx: Xx, text: str, accelerate: str, *args: str) -> Done:
+    done = xx.build(text, *ARM64, "--accelerate", accelerate, *args)
+    assert done.code == 0, done
+    return done
+
+
+def output_of(done: Done) -> str:
+    """What the emulated steps printed; the steps that their twins are found in print as well."""
+    numbers = "|".join(re.findall(r"^#(\d+) \[linux/arm64 ", done.err, re.MULTILINE))
+    return "\n".join(re.findall(rf"^#(?:{numbers}) \d+\.\d+ (.*)$", done.err, re.MULTILINE))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_same_as_without(twins: Xx, case: str) -> None:
+    done = build(twins, f"{TOOLS}{CASES[case]}\n", "verify")
+    verdicts = re.findall(r"^#\d+ ((?:NOT )?the same with twins.*(?:\n#\d+   .*)*)", done.err, re.MULTILINE)
+    assert verdicts and all(verdict.startswith("the same") for verdict in verdicts), "\n".join(verdicts)
+
+
+def test_twins_are_what_ran(twins: Xx) -> None:
+    text = f"{TOOLS}RUN echo 'int x;' >x.c && gcc -c x.c && cat /dev/.xx/log/starts\n"
+    lines = output_of(build(twins, text, "auto")).splitlines()
+    started = [line for line in lines if line[:2] in ("T ", "E ")]
+    assert {"T /usr/bin/dash", "T /usr/libexec/gcc/aarch64-linux-gnu/14/cc1", "T /usr/bin/aarch64-linux-gnu-as"} <= {
+        *started
+    }
+    assert "E /usr/bin/aarch64-linux-gnu-gcc-14" in started
+
+
+SEEN = r"""
+set -eu
+echo 'relative:' && cd /usr/bin && ./basename /a/b && cd /
+echo 'argv[0]:' && bash -c 'exec -a other basename' 2>&1 | head -n1 || true
+echo 'exit code:' && { sh -c 'exit 7' || echo $?; } && { sh -c 'kill -9 $$' || echo $?; }
+echo 'renamed:' && cp -p /usr/bin/basename /tmp/renamed && /tmp/renamed /x/y
+echo 'script:' && printf '#!/bin/sh\necho "$0 $1"\n' >/tmp/script && chmod +x /tmp/script && /tmp/script one
+echo 'replaced:' && mv /usr/bin/tac /usr/bin/tac.real && printf '#!/bin/sh\necho mine\n' >/usr/bin/tac
+chmod +x /usr/bin/tac && tac /dev/null && mv /usr/bin/tac.real /usr/bin/tac
+echo 'path:' && mkdir /tmp/p && ln -s /usr/bin/dirname /tmp/p/dirname && PATH=/tmp/p:$PATH dirname /a/b
+echo 'variables:' && LD_PRELOAD= LD_LIBRARY_PATH=/usr/lib PYTHONHOME=/x PERL5LIB=/x cat /dev/null && echo fine
+echo 'descriptor:' && perl -e 'open(F,"<","/usr/bin/basename"); exec {"/proc/self/fd/3"} "basename","/q/r"' || true
+echo 'empty:' && : | xargs -r echo && env -i /usr/bin/env | sort
+echo 'many:' && for n in $(seq 300); do basename /a/$n; done | tail -n1
+echo 'at once:' && for n in $(seq 100); do basename /a/$n & done | sort -n | tail -n1; wait
+echo 'long:' && basename "$(head -c 100000 /dev/zero | tr '\0' a)" | wc -c
+echo 'chroot:' && mkdir -p /tmp/r/usr/bin /tmp/r/usr/lib && ln -s usr/lib /tmp/r/lib && cp -a /usr/lib/*-linux-gnu /tmp/r/lib/
+cp -a /usr/lib64 /tmp/r/lib64 2>/dev/null || true
+cp -a /usr/lib/ld-linux-*.so.* /tmp/r/usr/lib/ 2>/dev/null || true
+cp -p /usr/bin/basename /tmp/r/usr/bin/ && chroot /tmp/r /usr/bin/basename /in/chroot
+echo 'read-only:' && { touch /dev/.xx/r/x 2>/dev/null || echo refused; }
+rm -rf /tmp/*
+"""
+
+
+def test_programs_see_and_do_the_same(twins: Xx) -> None:
+    text = f"FROM debian:trixie\nRUN <<'EOF'\n{SEEN}EOF\n"
+    with_twins = output_of(build(twins, text, "auto"))
+    assert with_twins == output_of(build(twins, text, "off"))
+    for line in ("b", "7", "137", "y", "/tmp/script one", "mine", "/a", "300", "100", "100001", "chroot", "refused"):
+        assert line in with_twins.splitlines(), (line, with_twins)
+
+
+def test_a_result_with_twins_counts_only_where_it_may(twins: Xx) -> None:
+    text = "FROM debian:trixie\nRUN date +%s%N >/stamp\nRUN cat /stamp\n"
+    first = output_of(build(twins, text, "auto", "--no-cache"))
+    assert " CACHED" in build(twins, text, "auto").err
+    off = build(twins, text, "off")
+    assert output_of(off) not in ("", first), "what twins had a part in answered for QEMU"
+    # And then what QEMU made answers for both.
+    assert output_of(build(twins, f"{text}RUN cat /stamp # again\n", "auto")) == output_of(off)
+
+
+def test_what_fails_with_twins_is_run_without_them(twins: Xx) -> None:
+    text = "FROM debian:trixie\nRUN if [ -e /dev/.xx/table ]; then exit 3; fi; echo fine\n"
+    done = build(twins, text, "auto")
+    assert "failed with twins" in done.err and output_of(done).endswith("fine"), done
+    # The step fails here, and there is no twin root then; that ends nothing.
+    text = "FROM debian:trixie\nRUN test $(uname -m) = aarch64 && echo fine\n"
+    assert output_of(build(twins, text, "auto")).endswith("fine")
+    failed = twins.build("FROM debian:trixie\nRUN exit 9\n", *ARM64)
+    assert failed.code == 6 and "exit code 9" in failed.err
+
+
+def test_nothing_of_it_is_in_a_layer(twins: Xx) -> None:
+    text = "FROM debian:trixie\nRUN touch /made\n"
+    out = twins.folder / "out"
+    shutil.rmtree(out, ignore_errors=True)
+    build(twins, text, "auto", "-o", f"type=local,dest={out}")
+    assert (out / "made").exists() and not (out / "dev/.xx").exists() and not os.listdir(out / "dev")

@@ -1,0 +1,337 @@
+"""Twins: which programs have one, what the dispatcher is told of them, and how two results are compared."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from binaries import Elf
+from test_front import graph
+
+from xxpy.build.context import open_context
+from xxpy.build.engine.accelerate import read_starts
+from xxpy.build.graph import ExecOp
+from xxpy.build.keys import compute_keys
+from xxpy.build.plan import How, make_plan
+from xxpy.build.twins import dispatcher
+from xxpy.build.twins.compare import compare, in_words
+from xxpy.build.twins.cross import CrossPackage, download_script, find_cross, wanted
+from xxpy.build.twins.dpkg import read_packages
+from xxpy.build.twins.find import Roots, find_twins
+from xxpy.build.twins.rules import SAME
+from xxpy.build.twins.table import MAGIC, NAME, Entry, Guard, Kind, encode
+from xxpy.errors import HostError
+from xxpy.platforms import Platform
+
+AMD64, ARM64, S390X, PPC64LE = (Platform.parse(f"linux/{name}") for name in ("amd64", "arm64", "s390x", "ppc64le"))
+BUILT = 1_700_000_000
+X86, AARCH64 = 62, 183
+
+
+# -- roots that look like Debian's -----------------------------------------------------------------------------------
+
+
+class Root:
+    """A folder with a dpkg database and programs."""
+
+    def __init__(self, path: Path, host: Platform, triplet: str, machine: int) -> None:
+        self.path, self.host, self.triplet, self.machine = path, host, triplet, machine
+        for folder in ("var/lib/dpkg/info", "usr/bin", f"usr/lib/{triplet}", "etc"):
+            (path / folder).mkdir(parents=True)
+        (path / "bin").symlink_to("usr/bin")
+        (path / "lib").symlink_to("usr/lib")
+        loader = path / "usr/lib64/ld-linux-x86-64.so.2"
+        if machine == X86:
+            (path / "lib64").symlink_to("usr/lib64")
+            loader.parent.mkdir()
+            loader.write_bytes(self.elf() + b"--argv0\0")
+        self.status = ""
+
+    def elf(self) -> bytes:
+        made = Elf(self.machine)
+        made.interpreter = "/lib64/ld"
+        return made.data()
+
+    def package(self, name: str, version: str, files: Mapping[str, int], built: int = BUILT) -> None:
+        """A package whose programs (path: mode) were built at ``built``."""
+        self.status += f"Package: {name}\nStatus: install ok installed\nVersion: {version}\nArchitecture: x\n\n"
+        (self.path / "var/lib/dpkg/status").write_text(self.status)
+        (self.path / f"var/lib/dpkg/info/{name}.list").write_text("".join(f"{each}\n" for each in files))
+        for each, mode in files.items():
+            file = self.path / each.lstrip("/")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(self.elf())
+            file.chmod(mode)
+            os.utime(file, (built, built))
+
+
+@pytest.fixture
+def twin(tmp_path: Path) -> Root:
+    return Root(tmp_path / "twin", AMD64, "x86_64-linux-gnu", X86)
+
+
+@pytest.fixture
+def before(tmp_path: Path) -> Root:
+    return Root(tmp_path / "before", ARM64, "aarch64-linux-gnu", AARCH64)
+
+
+def roots(twin: Root, before: Root, target: Platform = ARM64) -> Roots:
+    return Roots(twin.path, before.path, AMD64, target)
+
+
+def found(twin: Root, before: Root, target: Platform = ARM64) -> dict[str, Entry]:
+    return {entry.path: entry for entry in find_twins(roots(twin, before, target))[0]}
+
+
+def test_a_program_of_a_rules_package_has_a_twin(twin: Root, before: Root) -> None:
+    twin.package("tar", "1.35", {"/bin/tar": 0o755, "/usr/sbin/tarcat": 0o755})
+    entry = found(twin, before)["/usr/bin/tar"]
+    assert entry.mtime == BUILT and entry.program == "/dev/.xx/r/usr/lib64/ld-linux-x86-64.so.2"
+    assert entry.prefix[-1] == "/dev/.xx/r/usr/bin/tar" and entry.prefix[entry.prefix.index("--argv0") + 1] == NAME
+    libraries = entry.prefix[entry.prefix.index("--library-path") + 1]
+    assert "/dev/.xx/r/usr/lib/x86_64-linux-gnu" in libraries.split(":")
+    assert Guard(Kind.NO_VARIABLE, "LD_") in entry.guards and list(found(twin, before)) == ["/usr/bin/tar"]
+
+
+def test_apt_is_told_the_architecture(twin: Root, before: Root) -> None:
+    twin.package("apt", "3", {"/usr/bin/apt-get": 0o755})
+    assert found(twin, before)["/usr/bin/apt-get"].prefix[-2:] == ("-o", "APT::Architecture=arm64")
+
+
+def test_setuid_programs_scripts_and_programs_of_others_have_none(twin: Root, before: Root) -> None:
+    twin.package("coreutils", "9", {"/usr/bin/cat": 0o4755, "/usr/bin/ls": 0o755, "/usr/bin/uname": 0o755})
+    twin.package("mine", "1", {"/usr/bin/tar": 0o755})
+    (twin.path / "usr/bin/ls").write_text("#!/bin/sh\n")
+    assert not found(twin, before)
+
+
+def test_a_package_of_another_version_has_none(twin: Root, before: Root) -> None:
+    twin.package("tar", "1.35", {"/usr/bin/tar": 0o755})
+    twin.package("sed", "4.9", {"/usr/bin/sed": 0o755})
+    before.package("tar", "1.34", {"/usr/bin/tar": 0o755})
+    # Built anew for this architecture alone: the version says that it is the same, the time is its own.
+    before.package("sed", "4.9", {"/usr/bin/sed": 0o755}, built=BUILT + 60)
+    entries = found(twin, before)
+    assert list(entries) == ["/usr/bin/sed"] and entries["/usr/bin/sed"].mtime == BUILT + 60
+
+
+def test_byte_order_counts_where_it_is_written(twin: Root, before: Root) -> None:
+    twin.package("libc-bin", "2", {"/usr/bin/localedef": 0o755})
+    twin.package("tar", "1", {"/usr/bin/tar": 0o755})
+    assert set(found(twin, before)) == {"/usr/bin/localedef", "/usr/bin/tar"}
+    big = found(twin, before, S390X)
+    assert set(big) == {"/usr/bin/tar"} and Guard(Kind.PLAIN_LOCALE) in big["/usr/bin/tar"].guards
+
+
+def test_roots_that_cannot_be_told_have_none(twin: Root, before: Root) -> None:
+    assert find_twins(roots(twin, before)) == ([], "the twin root has no dpkg")
+    twin.package("tar", "1", {"/usr/bin/tar": 0o755})
+    (twin.path / "usr/lib64/ld-linux-x86-64.so.2").write_bytes(b"an old one")
+    assert "glibc 2.33" in find_twins(roots(twin, before))[1]
+
+
+def test_links_do_not_lead_out_of_a_root(twin: Root, before: Root, tmp_path: Path) -> None:
+    twin.package("tar", "1", {"/usr/bin/tar": 0o755})
+    (tmp_path / "outside").write_bytes(twin.elf())
+    (twin.path / "usr/bin/tar").unlink()
+    (twin.path / "usr/bin/tar").symlink_to(tmp_path / "outside")
+    assert not found(twin, before)
+
+
+def test_every_rule_says_why() -> None:
+    assert all(rule.why and rule.packages and all(path.startswith("/") for path in rule.paths) for rule in SAME)
+
+
+# -- compilers -------------------------------------------------------------------------------------------------------
+
+
+def test_the_cross_packages_that_are_wanted(twin: Root) -> None:
+    assert wanted(read_packages(twin.path), AMD64, ARM64) == ()
+    twin.package("gcc-14", "14.2.0-19", {})
+    twin.package("cpp-14-x86-64-linux-gnu", "14.2.0-19", {})
+    twin.package("gcc-14-riscv64-linux-gnu", "14.2.0-19cross1", {})
+    twin.package("binutils-x86-64-linux-gnu", "2.44-3", {})
+    twin.package("gcc", "4:14.2.0-1", {})
+    assert wanted(read_packages(twin.path), AMD64, PPC64LE) == (
+        CrossPackage("binutils-powerpc64le-linux-gnu", "2.44-3"),
+        CrossPackage("cpp-14-powerpc64le-linux-gnu", "14.2.0-19"),
+        CrossPackage("gcc-14-powerpc64le-linux-gnu", "14.2.0-19"),
+    )
+
+
+def test_only_the_very_version_is_fetched() -> None:
+    script = download_script([CrossPackage("gcc-14-x", "14.2.0-19")], "/f")
+    assert r"'^14\.2\.0-19(cross[0-9]+)?$'" in script and "apt-get download -q gcc-14-x=" in script
+
+
+def test_parts_of_a_compiler_are_those_of_the_cross_compiler(twin: Root, before: Root, tmp_path: Path) -> None:
+    own, cross = "/usr/libexec/gcc/x86_64-linux-gnu/14", "/usr/libexec/gcc-cross/aarch64-linux-gnu/14"
+    twin.package("cpp-14-x86-64-linux-gnu", "14.2.0-19", {f"{own}/cc1": 0o755})
+    twin.package("binutils-x86-64-linux-gnu", "2.44-3", {"/usr/bin/x86_64-linux-gnu-ld.bfd": 0o755})
+    tools = Root(tmp_path / "cross", AMD64, "x86_64-linux-gnu", X86)
+    names = (f"{cross}/cc1", "/usr/bin/aarch64-linux-gnu-ld.bfd", f"{cross}/liblto_plugin.so")
+    tools.package("cpp-14-aarch64-linux-gnu", "14.2.0-19cross1", dict.fromkeys(names, 0o755))
+    entries = {entry.path: entry for entry in find_cross(roots(twin, before), tools.path)}
+    cc1 = entries["/usr/libexec/gcc/aarch64-linux-gnu/14/cc1"]
+    assert cc1.prefix[-1] == f"/dev/.xx/c{cross}/cc1" and cc1.mtime == BUILT
+    assert cc1.suffix[:3] == ("-nostdinc", "-isystem", "/usr/lib/gcc/aarch64-linux-gnu/14/include")
+    assert Guard(Kind.NO_ARGUMENT_PREFIX, "-fplugin") in cc1.guards
+    plugin = "/usr/libexec/gcc/aarch64-linux-gnu/14/liblto_plugin.so"
+    guards = entries["/usr/bin/aarch64-linux-gnu-ld.bfd"].guards
+    assert Guard(Kind.REPLACE, plugin, f"/dev/.xx/c{cross}/liblto_plugin.so") in guards
+    assert Guard(Kind.NEXT_AMONG, "-plugin", (plugin,)) in guards
+    before.package("cpp-14-aarch64-linux-gnu", "14.2.0-18", {})
+    assert "/usr/libexec/gcc/aarch64-linux-gnu/14/cc1" not in {
+        entry.path for entry in find_cross(roots(twin, before), tools.path)
+    }
+
+
+# -- the table and the dispatcher ------------------------------------------------------------------------------------
+
+
+def test_the_table_is_sorted_and_every_offset_is_in_it() -> None:
+    guards = (Guard(Kind.FIRST_ARGUMENT, ("a", "b")), Guard(Kind.NO_VARIABLE, "LD_"))
+    table = encode(
+        [Entry("/z", 1, "/p", ("x", NAME)), Entry("/a", -2, "/q", (), ("s",), guards), Entry("/z", 9, "", ())]
+    )
+    magic, count, at = struct.unpack_from("=8sII", table)
+    assert (magic, count, at) == (MAGIC, 2, 16)
+    rows = [struct.unpack_from("=IIIIIIq", table, at + 32 * index) for index in range(count)]
+    assert [text_at(table, row[0]) for row in rows] == ["/a", "/z"] and [row[6] for row in rows] == [-2, 1]
+    assert words_at(table, rows[1][2]) == ["x", NAME] and words_at(table, rows[0][3]) == ["s"]
+    kind, one, two = struct.unpack_from("=III", table, rows[0][4])
+    # An empty list is a list: the dispatcher reads words there, not a text.
+    assert kind == Kind.FIRST_ARGUMENT and words_at(table, one) == ["a", "b"] and words_at(table, two) == []
+    kind, one, _ = struct.unpack_from("=III", table, rows[0][4] + 12)
+    assert kind == Kind.NO_VARIABLE and text_at(table, one) == "LD_"
+
+
+def text_at(table: bytes, offset: int) -> str:
+    return table[offset : table.index(b"\0", offset)].decode()
+
+
+def words_at(table: bytes, offset: int) -> list[str]:
+    assert offset % 4 == 0
+    found = []
+    while at := struct.unpack_from("=I", table, offset)[0]:
+        found.append(text_at(table, at))
+        offset += 4
+    return found
+
+
+def test_the_kinds_are_those_of_the_dispatcher() -> None:
+    source = dispatcher.SOURCE.read_text()
+    names = source.partition("enum { END,")[2].partition("}")[0].replace("\n", " ").split(",")
+    assert [name.strip() for name in names] == [kind.name for kind in sorted(Kind)]
+
+
+def test_without_a_compiler_there_is_a_word_of_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatcher, "find_program", lambda name: None)
+    with pytest.raises(HostError) as caught:
+        dispatcher.compiled(tmp_path)
+    assert caught.value.reason == "no-dispatcher" and caught.value.remedy
+
+
+def test_qemu_is_a_segment_of_the_dispatcher() -> None:
+    head = bytearray(Elf(X86).note("GNU", 3, b"1234").data())
+    program = bytes(head) + b"XX-EMBEDDED-QEMU" + bytes(16)
+    made = dispatcher.embed(program, b"the emulator")
+    mark = made.index(b"XX-EMBEDDED-QEMU")
+    address, size = struct.unpack_from("<QQ", made, mark + 16)
+    start, entry, count = struct.unpack_from("<Q", made, 32)[0], *struct.unpack_from("<HH", made, 54)
+    segments = [struct.unpack_from("<IIQQQQQQ", made, start + entry * index) for index in range(count)]
+    kind, flags, offset, at, _, length, _, align = next(each for each in segments if each[3] == address)
+    assert kind == 1 and flags == 4 and at == address and length == size == len(b"the emulator")
+    assert made[offset : offset + size] == b"the emulator" and offset % align == at % align
+    with pytest.raises(HostError):
+        dispatcher.embed(bytes(head), b"the emulator")
+
+
+def test_what_a_step_wrote_to_the_log_is_bounded_and_may_be_anything(tmp_path: Path) -> None:
+    log = tmp_path / "starts"
+    log.write_bytes(b"T /usr/bin/tar\nT /usr/bin/tar\nE /usr/bin/uname\nF /usr/bin/tar\nnonsense\n\n\xff\xfe\nE \n")
+    starts = read_starts(log)
+    assert (starts.twins, starts.emulated) == (1, 2) and starts.most_twins == (("/usr/bin/tar", 1),)
+    assert read_starts(tmp_path / "none").twins == 0
+
+
+# -- graph and keys --------------------------------------------------------------------------------------------------
+
+TEXT = (
+    "FROM a AS one\nRUN x\nFROM --platform=linux/amd64 a AS two\nRUN y\nFROM one\nCOPY --from=two /f /f\nRUN z\nRUN w\n"
+)
+
+
+def test_an_exec_of_another_platform_has_the_same_one_here_as_its_twin() -> None:
+    made = graph(TEXT, ARM64, twins=True)
+    pairs = {made.vertices[one].label.line: made.vertices[other] for one, other in made.twins.items()}
+    assert sorted(pairs) == [2, 7, 8]
+    for line, vertex in pairs.items():
+        assert isinstance(vertex.op, ExecOp) and vertex.platform == AMD64 and vertex.label.line == line
+    assert not graph(TEXT, ARM64).twins and not graph(TEXT, AMD64, twins=True).twins
+
+
+def test_where_this_platform_is_built_too_its_steps_are_the_twins() -> None:
+    both = graph(TEXT, AMD64, ARM64, twins=True)
+    plan = make_plan(both, AMD64)
+    assert set(both.vertices) == set(graph(TEXT, AMD64, ARM64).vertices)
+    assert all(plan.steps[twin].how is How.NATIVE for twin in both.twins.values())
+    alone = make_plan(graph(TEXT, ARM64, twins=True), AMD64)
+    assert any(not step.targets for step in alone.steps.values())
+
+
+def test_what_twins_had_a_part_in_has_a_key_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text(TEXT)
+    made = graph(TEXT, ARM64, twins=True)
+    keys = compute_keys(made, open_context(tmp_path, None, tmp_path), "Dockerfile")
+    plain = compute_keys(graph(TEXT, ARM64), open_context(tmp_path, None, tmp_path), "Dockerfile")
+    assert all(keys.of[digest] == key for digest, key in plain.of.items())
+    apart = {made.vertices[digest].label.line for digest in made.vertices if keys.twinned[digest] != keys.of[digest]}
+    # The COPY is made on what is emulated.
+    assert apart == {2, 6, 7, 8}
+    for digest in made.twins:
+        assert keys.among(digest, twinned=True) == (keys.of[digest], keys.twinned[digest])
+        assert keys.among(digest, twinned=False) == (keys.of[digest],)
+
+
+# -- comparing -------------------------------------------------------------------------------------------------------
+
+
+def test_two_results_are_compared_file_by_file(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    for top in (one, two):
+        (top / "var/log").mkdir(parents=True)
+        for name in ("same", "bytes", "mode"):
+            (top / name).write_text("x")
+        (top / "link").symlink_to("a")
+        (top / "var/log/dpkg.log").write_text(top.name)
+    os.utime(one / "same", (1, 1))
+    assert compare(one, two).equal
+    (one / "bytes").write_text("y")
+    (one / "mode").chmod(0o4755)
+    (one / "link").unlink()
+    (one / "link").symlink_to("b")
+    (one / "more").write_text("")
+    (two / "less").mkdir()
+    comparison = compare(one, two)
+    assert {each.path: each.what for each in comparison.unexpected} == {
+        "/bytes": "has other bytes",
+        "/mode": "has mode 4755 with twins, 644 without",
+        "/link": "leads elsewhere",
+        "/more": "is there only with twins",
+        "/less": "is there only without twins",
+    }
+    words = list(in_words(comparison))
+    assert words[0].startswith("NOT the same") and any("logs have times" in line for line in words)
+
+
+def test_byte_code_may_differ_in_its_sources_time_alone(tmp_path: Path) -> None:
+    for name, head, code in (("one", b"a" * 16, b"code"), ("two", b"b" * 16, b"code")):
+        (tmp_path / name / "p/__pycache__").mkdir(parents=True)
+        (tmp_path / name / "p/__pycache__/m.pyc").write_bytes(head + code)
+    assert compare(tmp_path / "one", tmp_path / "two").equal
+    (tmp_path / "two/p/__pycache__/m.pyc").write_bytes(b"b" * 16 + b"cod3")
+    assert not compare(tmp_path / "one", tmp_path / "two").equal
