@@ -138,7 +138,8 @@ echo 'empty:' && : | xargs -r echo && env -i /usr/bin/env | sort
 echo 'many:' && for n in $(seq 300); do basename /a/$n; done | tail -n1
 echo 'at once:' && for n in $(seq 100); do basename /a/$n & done | sort -n | tail -n1; wait
 echo 'long:' && basename "$(head -c 100000 /dev/zero | tr '\0' a)" | wc -c
-echo 'chroot:' && mkdir -p /tmp/r/usr/bin /tmp/r/usr/lib && ln -s usr/lib /tmp/r/lib && cp -a /usr/lib/*-linux-gnu /tmp/r/lib/
+mkdir -p /tmp/r/usr/bin /tmp/r/usr/lib && ln -s usr/lib /tmp/r/lib
+echo 'chroot:' && cp -a /usr/lib/*-linux-gnu /tmp/r/lib/
 cp -a /usr/lib64 /tmp/r/lib64 2>/dev/null || true
 cp -a /usr/lib/ld-linux-*.so.* /tmp/r/usr/lib/ 2>/dev/null || true
 cp -p /usr/bin/basename /tmp/r/usr/bin/ && chroot /tmp/r /usr/bin/basename /in/chroot
@@ -174,6 +175,11 @@ def test_what_fails_with_twins_is_run_without_them(twins: Xx) -> None:
     assert output_of(build(twins, text, "auto")).endswith("fine")
     failed = twins.build("FROM debian:trixie\nRUN exit 9\n", *ARM64)
     assert failed.code == 6 and "exit code 9" in failed.err
+
+
+def test_where_no_twin_can_be_found_nothing_is_run_for_its_sake(twins: Xx) -> None:
+    done = build(twins, "FROM busybox\nRUN uname -m\nRUN echo more\n", "auto")
+    assert output_of(done).split() == ["aarch64", "more"] and "x86_64" not in done.err and " ERROR" not in done.err
 
 
 def test_nothing_of_it_is_in_a_layer(twins: Xx) -> None:

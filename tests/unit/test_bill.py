@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import io
+
 import pytest
 from fakeplan import ARM64, digest_of_step, fake_plan
 
-from xxpy.build.bill import PlatformBill, advice, dearest, platform_bills
+from xxpy.build.bill import PlatformBill, advice, dearest, platform_bills, step_starts
 from xxpy.build.naming import ALL
-from xxpy.build.outcome import Outcome, StepOutcome
+from xxpy.build.outcome import Outcome, Starts, StepOutcome
+from xxpy.build.plan import How
+from xxpy.build.report import print_report
+from xxpy.build.twins.compare import Comparison, Difference
 
 
 def outcome(cached: bool = False) -> Outcome:
@@ -67,3 +72,16 @@ def test_the_advice_fits_the_commands(script: str, final: bool, words: list[str]
     said = advice(script, "build", final)
     assert all(word in said for word in words), said
     assert "\n" not in said and len(said) < 100
+
+
+def test_programs_that_an_emulated_step_started() -> None:
+    plan = fake_plan(ARM64)
+    said = next(digest for digest, step in plan.steps.items() if step.how is How.EMULATED)
+    starts = Starts(5, 3, (("/usr/bin/dpkg", 2), ("/usr/bin/uname", 1)), (("/usr/bin/dash", 5),))
+    compared = Comparison(7, (Difference("/f", "has other bytes"),))
+    step = StepOutcome(said, False, 1.0, 1.0, "", starts, compared)
+    (row,) = step_starts(plan, Outcome("", (), {said: step}))
+    assert (row.twins, row.emulated, row.most, row.same) == (5, 3, ("dpkg 2", "uname 1"), False)
+    drawn = io.StringIO()
+    print_report(plan, Outcome("", (), {said: step}), drawn)
+    assert "dpkg 2, uname 1" in drawn.getvalue() and "NOT the same" in drawn.getvalue()

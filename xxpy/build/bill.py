@@ -31,6 +31,22 @@ class PlatformBill:
 
 
 @dataclass(frozen=True)
+class StepStarts:
+    """The programs that an emulated step started now: how many as ``twins``, how many ``emulated``, and which of these.
+
+    ``most`` are those emulated most often, what a rule would be added for next. ``same`` is whether the step made the
+    same without twins, None where that was not asked.
+    """
+
+    line: int
+    platform: str
+    twins: int
+    emulated: int
+    most: tuple[str, ...]
+    same: bool | None = None
+
+
+@dataclass(frozen=True)
 class DearStep:
     """An emulated step that ran. ``native`` says what would make it native, or why it cannot be."""
 
@@ -60,6 +76,24 @@ def platform_bills(plan: Plan, outcome: Outcome) -> tuple[PlatformBill, ...]:
         if bill != PlatformBill(platforms):
             found.append(bill)
     return tuple(found)
+
+
+def step_starts(plan: Plan, outcome: Outcome) -> tuple[StepStarts, ...]:
+    """Of each emulated step that ran under the dispatcher, in the plan's order."""
+    found = []
+    for digest, step in plan.steps.items():
+        took = outcome.steps.get(digest)
+        if took is None or took.starts is None:
+            continue
+        most = tuple(f"{one_line(name.rpartition('/')[2] or name)} {count}" for name, count in took.starts.most[:_MOST])
+        same = took.compared.equal if took.compared else None
+        label = step.vertex.label
+        row = StepStarts(label.line, str(step.vertex.platform), took.starts.twins, took.starts.emulated, most, same)
+        found.append(row)
+    return tuple(found)
+
+
+_MOST = 4
 
 
 def dearest(plan: Plan, outcome: Outcome) -> tuple[DearStep, ...]:

@@ -330,6 +330,10 @@ class Graph:
     def __iter__(self) -> Iterator[Vertex]:
         return iter(self.vertices.values())
 
+    def inputs_of(self, digest: Digest) -> set[Digest]:
+        """The digests of a vertex's inputs, SCRATCH among them."""
+        return {given.digest for given in self.vertices[digest].inputs}
+
 
 def line_of(vertices: Mapping[Digest, Vertex], root: Digest) -> Iterator[Digest]:
     """The vertices whose changes the tree of ``root`` is made of, ``root`` first, the base last.

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TextIO
 
-from xxpy.build.bill import DearStep, PlatformBill, dearest, platform_bills
+from xxpy.build.bill import DearStep, PlatformBill, StepStarts, dearest, platform_bills, step_starts
 from xxpy.build.graph import ExecOp, Result
 from xxpy.build.naming import ALL, Lines, groups, one_line
 from xxpy.build.outcome import ImageOutcome, Outcome
@@ -22,6 +22,7 @@ _FOLDED = ("why", "step", "to make it native")
 _DIGEST_DIGITS = 12
 _WORTH_A_WORD = 0.05
 """Seconds of an emulated step that is shown."""
+_STARTS_COLUMNS = 5
 _ENDLESS = 10_000
 """Columns that no row needs."""
 
@@ -80,6 +81,7 @@ class Report:
     index: str
     platforms: tuple[PlatformBill, ...] = ()
     dearest: tuple[DearStep, ...] = ()
+    starts: tuple[StepStarts, ...] = ()
 
 
 def plan_rows(plan: Plan) -> tuple[PlanRow, ...]:
@@ -108,7 +110,9 @@ def build_report(plan: Plan, outcome: Outcome) -> Report:
     made = {image.platform: image for image in outcome.images}
     images = tuple(_image_row(result, plan, outcome, made.get(result.platform)) for result in plan.graph.results)
     solved = tuple(row for row in stages.values() if row != StageRow(row.platforms, row.stage))
-    return Report(solved, images, outcome.index, platform_bills(plan, outcome), dearest(plan, outcome))
+    return Report(
+        solved, images, outcome.index, platform_bills(plan, outcome), dearest(plan, outcome), step_starts(plan, outcome)
+    )
 
 
 def _counted(row: StageRow, plan: Plan, outcome: Outcome, vertex: str) -> StageRow:
@@ -165,11 +169,12 @@ def report_as_json(plan: Plan, outcome: Outcome) -> dict[str, Any]:
         "images": _rounded(report.images),
         "platforms": _rounded(report.platforms),
         "dearest": _rounded(report.dearest),
+        "starts": _rounded(report.starts),
         "stages": _rounded(report.stages),
     }
 
 
-def _rounded(rows: Sequence[ImageRow | PlatformBill | DearStep | StageRow]) -> list[dict[str, Any]]:
+def _rounded(rows: Sequence[ImageRow | PlatformBill | DearStep | StageRow | StepStarts]) -> list[dict[str, Any]]:
     return [
         {name: round(value, 3) if isinstance(value, float) else value for name, value in asdict(row).items()}
         for row in rows
@@ -221,6 +226,22 @@ def _draw_bill(report: Report, stream: TextIO) -> None:
     ]
     if bills:
         _draw(stream, "", ("platform", "native RUNs", "emulated RUNs", "saved by the cache"), bills)
+    starts = [
+        (
+            str(row.line or "-"),
+            row.platform,
+            str(row.twins + row.emulated),
+            str(row.twins),
+            ", ".join(row.most),
+            *({None: (), True: ("the same",), False: ("NOT the same",)}[row.same]),
+        )
+        for row in report.starts
+        if row.twins
+    ]
+    if starts:
+        compared = ("without twins",) if any(len(row) > _STARTS_COLUMNS for row in starts) else ()
+        header = ("line", "emulated for", "programs", "as twins", "emulated most", *compared)
+        _draw(stream, "", header, [row + ("",) * (len(header) - len(row)) for row in starts])
     dear = [
         (str(row.line or "-"), row.platform, f"{row.seconds:.1f}s", _shortened(row.step), row.native)
         for row in report.dearest

@@ -217,6 +217,7 @@ class _Solver:
             waiting[digest] |= {self._graph.twins.get(digest, "")} & waiting.keys()
         running: dict[Future[None], Digest] = {}
         while waiting or running:
+            self._twinned.spare(waiting, twins, lambda digest: self._chain_of(self._graph.vertices[digest], 0))
             for digest in [each for each, inputs in waiting.items() if not inputs]:
                 del waiting[digest]
                 running[self._pool.submit(self._solve_one, self._graph.vertices[digest])] = digest
@@ -225,7 +226,7 @@ class _Solver:
                 finished = running.pop(future)
                 error = future.exception()
                 if finished in twins and isinstance(error, XxError):
-                    self._do_without(finished, waiting)
+                    self._twinned.do_without(finished, waiting)
                     continue
                 if error is not None:
                     # The first error ends the build; the kernel ends the steps beside it when the worker is gone.
@@ -236,21 +237,8 @@ class _Solver:
                 for inputs in waiting.values():
                     inputs.discard(finished)
 
-    def _do_without(self, failed: Digest, waiting: dict[Digest, set[Digest]]) -> None:
-        """Forget ``failed`` and all that is made from it: nothing but twins were to be found in those."""
-        gone = [failed]
-        for digest in gone:
-            gone += [each for each in waiting if digest in self._inputs_of(each) and each not in gone]
-        for digest in gone:
-            waiting.pop(digest, None)
-        for inputs in waiting.values():
-            inputs.difference_update(gone)
-
-    def _inputs_of(self, digest: Digest) -> set[Digest]:
-        return {given.digest for given in self._graph.vertices[digest].inputs}
-
     def _open_inputs(self, digest: Digest) -> set[Digest]:
-        return {each for each in self._inputs_of(digest) if each and each not in self._records}
+        return {each for each in self._graph.inputs_of(digest) if each and each not in self._records}
 
     def _solve_one(self, vertex: Vertex) -> None:
         began = time.monotonic()
@@ -301,7 +289,7 @@ class _Solver:
     def _key_of(self, vertex: Vertex, made: Made) -> Digest:
         """The key that a result is put under: that with twins, if they, or an input of that kind, had a part in it."""
         keys = self._job.keys
-        inputs = self._inputs_of(vertex.digest) & self._keys.keys()
+        inputs = self._graph.inputs_of(vertex.digest) & self._keys.keys()
         apart = made.twinned or any(self._keys[each] != keys.of[each] for each in inputs)
         return keys.twinned[vertex.digest] if apart else keys.of[vertex.digest]
 

@@ -25,6 +25,7 @@ from xxpy.build.plan import Accelerate
 from xxpy.build.store import Store
 from xxpy.build.tools import Emulator
 from xxpy.build.twins.compare import Comparison, compare
+from xxpy.build.twins.dpkg import STATUS
 from xxpy.errors import HostError, StepError, XxError
 
 _ENVIRONMENT = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8")
@@ -39,6 +40,7 @@ class Made:
     twinned: bool = False
 
 
+Waiting = dict[Digest, set[Digest]]
 Run = Callable[[Vertex, Chain, Sequence[BindMount]], Made]
 """Runs a step over a chain, showing it more than its own mounts, and keeps what it made."""
 Try = Callable[[Vertex, Chain, Sequence[BindMount]], None]
@@ -76,6 +78,36 @@ class Twinned:
         graph = self._job.plan.graph
         roots = [graph.twins[digest] for digest in wanted if digest in graph.twins] if self.on else []
         return frozenset(needed(graph, records, roots)) - frozenset(wanted)
+
+    def spare(self, waiting: Waiting, twins: frozenset[Digest], below: Callable[[Digest], Chain]) -> None:
+        """Where no twin can be found, have a step wait for none, and forget what would be solved for its sake.
+
+        ``waiting`` has the steps that are not yet begun, with what they wait for; ``twins`` is `only_for_twins`;
+        ``below`` gives the chain that a step changes, as soon as that is there.
+        """
+        for digest, inputs in list(waiting.items()):
+            twin = self._job.plan.graph.twins.get(digest, "")
+            ready = inputs == ({twin} if twin else set()) and digest in waiting
+            if not ready or not (twin or digest in twins) or self.hopeful(below(digest)):
+                continue
+            if twin:
+                inputs.clear()
+            else:
+                self.do_without(digest, waiting)
+
+    def do_without(self, failed: Digest, waiting: Waiting) -> None:
+        """Forget ``failed`` and all that is made from it: nothing but twins were to be found in those."""
+        gone = [failed]
+        for digest in gone:
+            gone += [each for each in waiting if digest in self._job.plan.graph.inputs_of(each) and each not in gone]
+        for digest in gone:
+            waiting.pop(digest, None)
+        for inputs in waiting.values():
+            inputs.difference_update(gone)
+
+    def hopeful(self, below: Chain) -> bool:
+        """Whether a step over ``below`` may have twins: it is known only of dpkg's programs which build they are."""
+        return not below or any((self._store.snapshots / name / STATUS.lstrip("/")).is_file() for name in below)
 
     def solve(self, vertex: Vertex, twin: Chain | None, below: Chain, run: Run, attempt: Try) -> Made:
         """Run the emulated ``vertex`` over ``below``, with twins out of the chain ``twin`` where there is one.
