@@ -31,13 +31,12 @@ class Failed(Exception):
 
 @dataclass(frozen=True)
 class Job:
-    """One build. ``output`` is ``oci``, an archive, or ``local``, the files; ``compression`` is empty for the usual."""
+    """One build, written as an OCI archive. ``compression`` is that of its layers, empty for the usual one."""
 
     dockerfile: Path
     context: Path
     platforms: Sequence[str] = ()
     cached: bool = False
-    output: str = "oci"
     compression: str = ""
 
 
@@ -61,21 +60,20 @@ class Builder:
         """Raises Failed."""
         raise NotImplementedError
 
-    def _fresh(self, job: Job) -> Path:
+    def _fresh(self) -> Path:
         """Where the output goes, with nothing there and nothing left to be written to the disk by others."""
         out = self.folder / "out"
-        shutil.rmtree(out, ignore_errors=True)
-        out.unlink(missing_ok=True) if out.is_file() else None
+        out.unlink(missing_ok=True)
         os.sync()
         return out
 
 
-def ran(argv: Sequence[str | Path], env: Mapping[str, str], *, measured: bool = False) -> Took:
-    """Run a command to its end. Raises Failed."""
+def ran(argv: Sequence[str | Path], env: Mapping[str, str], *, measured: bool = False, cwd: Path = ROOT) -> Took:
+    """Run a command to its end in the folder ``cwd``. Raises Failed."""
     began = time.monotonic()
     with tempfile.TemporaryFile("w+") as said:
         child = subprocess.Popen(
-            argv, cwd=ROOT, env={**os.environ, **env}, stdin=subprocess.DEVNULL, stdout=said, stderr=said
+            argv, cwd=cwd, env={**os.environ, **env}, stdin=subprocess.DEVNULL, stdout=said, stderr=said
         )
         if measured:
             with Peak(child.pid) as peak:
@@ -97,7 +95,7 @@ class Xx(Builder):
         return {"XX_STORE": str(self.folder / "store")}
 
     def build(self, job: Job) -> Took:
-        out = self._fresh(job)
+        out = self._fresh()
         return ran([XX, "build", *_flags(job, out)], self.env, measured=True)
 
 
@@ -121,7 +119,7 @@ class Buildx(Builder):
         return bool(self.argv)
 
     def build(self, job: Job) -> Took:
-        out = self._fresh(job)
+        out = self._fresh()
         contexts = [
             flag
             for name, layout in self.bases.items()
@@ -135,7 +133,7 @@ def _flags(job: Job, out: Path) -> list[str]:
     """Those that `xx build` and buildx have in common."""
     compression = f",compression={job.compression}" if job.compression else ""
     return [
-        "--progress", "plain", "-f", str(job.dockerfile), "-o", f"type={job.output},dest={out}{compression}",
+        "--progress", "plain", "-f", str(job.dockerfile), "-o", f"type=oci,dest={out}{compression}",
         *(["--platform", ",".join(job.platforms)] if job.platforms else []),
         *([] if job.cached else ["--no-cache"]),
         str(job.context),
@@ -151,9 +149,7 @@ class Buildah(Builder):
         return os.geteuid() == 0 and shutil.which("buildah") is not None
 
     def build(self, job: Job) -> Took:
-        if job.output != "oci":
-            raise Failed("buildah writes no files of several platforms")
-        out = self._fresh(job)
+        out = self._fresh()
         self._built += 1
         name = f"built:{self._built}"
         # It knows no $BUILDPLATFORM in FROM (1.28).
@@ -161,7 +157,9 @@ class Buildah(Builder):
         dockerfile.write_text(job.dockerfile.read_text().replace("$BUILDPLATFORM", str(Platform.host())))
         flags = ["--layers", "--isolation", "chroot", "--network", "host", "-f", dockerfile]
         for base, layout in self.bases.items():
-            flags += ["--build-context", f"{base}=docker-image://oci:{layout}:{_tag(base)}"]
+            # A path from where it runs: it makes an image's name of it, in which not every letter may be.
+            path = layout.relative_to(self.folder.parent)
+            flags += ["--build-context", f"{base}=docker-image://oci:{path}:{_tag(base)}"]
         if not job.cached:
             flags.append("--no-cache")
         if job.platforms:
@@ -178,7 +176,8 @@ class Buildah(Builder):
         storage = ["--root", self.folder / "root", "--runroot", self.folder / "run"]
         temporary = self.folder / "tmp"
         temporary.mkdir(exist_ok=True)
-        return ran(["buildah", *storage, "--storage-driver", "overlay", *args], {"TMPDIR": str(temporary)})
+        argv = ["buildah", *storage, "--storage-driver", "overlay", *args]
+        return ran(argv, {"TMPDIR": str(temporary)}, cwd=self.folder.parent)
 
     def stop(self) -> None:
         """Unmount what it left mounted, so that the folder can go."""
