@@ -3,7 +3,7 @@
     benchmarks/twins.py            some minutes: what QEMU alone takes is most of it
     benchmarks/twins.py --only X   only the jobs whose name has X in it
 
-Each is one whole `xx build` without a cache, for linux/arm64 on an amd64 machine (and the other way round), and no image
+Each is one whole `xx build` without a cache, for linux/arm64 on an amd64 machine (and the other way round); no image
 is packed. Times are wall seconds; those with twins include the native run that they are found in. Ratios count.
 """
 

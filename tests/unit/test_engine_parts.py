@@ -18,7 +18,7 @@ from xxpy.build.engine.users import resolve_owner, resolve_user
 from xxpy.build.graph import ExecOp, NetMode, SecurityMode, Ulimit, digest_of
 from xxpy.build.store import Store
 from xxpy.build.tools import Emulator
-from xxpy.errors import HostError, SourceError
+from xxpy.errors import HostError, SourceError, StoreError
 
 KEY = digest_of("step")
 QEMU = Emulator("aarch64", "/usr/bin/qemu-aarch64-static", "9")
@@ -146,6 +146,14 @@ def cache(tmp_path: Path) -> tuple[Store, Cache]:
     store = Store.open(tmp_path / "store")
     (store.snapshots / "one").mkdir(exist_ok=True)
     return store, Cache(store)
+
+
+def test_nothing_is_remembered_once_a_build_has_failed(tmp_path: Path) -> None:
+    store, one = cache(tmp_path)
+    one.close()
+    with pytest.raises(StoreError) as caught:
+        one.put("sha256:" + "1" * 64, Record(("one",), 1.0))
+    assert caught.value.reason == "build-ended" and Cache(store).find("sha256:" + "1" * 64) is None
 
 
 def test_a_record_counts_while_its_snapshots_are_there(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from xxpy.build.engine import syscalls
 from xxpy.build.engine.snapshots import Chain, whole
 from xxpy.build.graph import Digest
 from xxpy.build.store import Store
+from xxpy.errors import StoreError
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _MOST_BOOTS = 500
@@ -37,6 +38,8 @@ class Cache:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._putting = threading.Lock()
+        self._closed = False
         self._mark = store.files / "synced.json"
         self._boot = _boot_id()
         self._synced = self._read_mark()
@@ -56,9 +59,21 @@ class Cache:
         return found if whole(self._store.snapshots, found.chain) else None
 
     def put(self, key: Digest, record: Record) -> None:
-        """Remember ``record``. Raises StoreError."""
+        """Remember ``record``, unless `close` was called. Raises StoreError."""
         value = {"chain": list(record.chain), "seconds": round(record.seconds, 3), "tail": record.tail}
-        self._store.put_record(key, value | {"boot": self._boot, "at": time.time_ns()})
+        with self._putting:
+            if self._closed:
+                raise StoreError("the build has ended", remedy="build again", reason="build-ended")
+            self._store.put_record(key, value | {"boot": self._boot, "at": time.time_ns()})
+
+    def close(self) -> None:
+        """Have nothing remembered from now on.
+
+        A build that fails clears its drafts away while other steps may still write to theirs: what those make then
+        looks whole and is not.
+        """
+        with self._putting:
+            self._closed = True
 
     def mark_synced(self, until: int) -> None:
         """All records put before ``until`` (nanoseconds since 1970) are on the disk, with their snapshots."""

@@ -170,7 +170,12 @@ class _Solver:
             self._packing = Packing(self._store, self._job)
             for digest, chain in self._chains.items():
                 self._packing.solved(digest, chain)
-            self._run_all()
+            try:
+                self._run_all()
+            except BaseException:
+                # The folder of the drafts goes while other steps may still write to theirs.
+                self._cache.close()
+                raise
             self._syncer.nudge()
             verify(self._store, self._job, self._chains, work, self._tell)
             outcome = _outcome(self._store, self._job, self._images(), self._steps, self._chains)
