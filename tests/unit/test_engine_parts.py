@@ -201,7 +201,7 @@ def test_without_an_instance_of_its_own_the_hosts_registration_serves(
     }.items():
         (folder / "qemu-aarch64").write_text(text)
         assert host_registration("aarch64", tmp_path) == answer
-    register([QEMU], tmp_path, tmp_path)
+    assert not register([QEMU], tmp_path, tmp_path), "and so a dispatcher would not be started"
 
 
 def test_no_emulator_needed_means_no_instance_is_needed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

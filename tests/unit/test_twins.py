@@ -16,6 +16,7 @@ from xxpy.build.engine.accelerate import read_starts
 from xxpy.build.graph import ExecOp
 from xxpy.build.keys import compute_keys
 from xxpy.build.plan import How, make_plan
+from xxpy.build.probes import State, probe_twins
 from xxpy.build.twins import dispatcher
 from xxpy.build.twins.compare import compare, in_words
 from xxpy.build.twins.cross import CrossPackage, download_script, find_cross, wanted
@@ -256,6 +257,15 @@ def test_what_a_step_wrote_to_the_log_is_bounded_and_may_be_anything(tmp_path: P
     starts = read_starts(log)
     assert (starts.twins, starts.emulated) == (1, 2) and starts.most_twins == (("/usr/bin/tar", 1),)
     assert read_starts(tmp_path / "none").twins == 0
+
+
+def test_doctor_says_what_twins_lack(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatcher, "find_program", lambda name: None)
+    assert probe_twins({"binfmt": "Invalid argument"}).state is State.WARN
+    lacking = probe_twins({"binfmt": ""})
+    assert lacking.state is State.WARN and "gcc" in lacking.remedy
+    monkeypatch.setattr(dispatcher, "find_program", lambda name: f"/bin/{name}")
+    assert probe_twins({"binfmt": ""}).state is State.OK
 
 
 # -- graph and keys --------------------------------------------------------------------------------------------------

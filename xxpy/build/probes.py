@@ -31,6 +31,7 @@ from xxpy.build.tools import (
     find_runtime,
     version_of,
 )
+from xxpy.build.twins.dispatcher import can_dispatch
 from xxpy.errors import HostError, XxError
 
 __all__ = ["Emulator", "Probe", "Runtime", "State", "all_probes", "find_emulator", "find_runtime", "works"]
@@ -99,6 +100,7 @@ def all_probes(
         *(probe_emulator(arch, State.WARN) for arch in others),
         probe_runtime(root),
         probe_network(),
+        probe_twins(tried),
         probe_store(store_root, tried if folder else {"store": "this user may not write there"}),
         probe_bootstrap(root),
     ]
@@ -272,6 +274,18 @@ def probe_network(tun: Path = Path("/dev/net/tun")) -> Probe:
     except OSError as error:
         return Probe("step networks", State.WARN, f"{tun}: {error.strerror}: {_SHARED}", as_root(f"chmod 666 {tun}"))
     return Probe("step networks", State.OK, f"each its own, {PROGRAM} {version_of(path)}")
+
+
+def probe_twins(tried: Mapping[str, str]) -> Probe:
+    """What lets emulated steps start this machine's programs: a binfmt_misc of the build's own, and the dispatcher."""
+    if tried.get("binfmt") != "":
+        why = f"none before Linux {'.'.join(map(str, BINFMT_KERNEL))}: emulated steps are run by QEMU alone"
+        return Probe("twins", State.WARN, why, "upgrade the kernel")
+    if not can_dispatch():
+        return Probe(
+            "twins", State.WARN, "no C compiler for the dispatcher: QEMU alone runs emulated steps", install("gcc")
+        )
+    return Probe("twins", State.OK, "emulated steps start this machine's programs where the result is the same")
 
 
 _SHARED = "steps share the host's network"

@@ -209,7 +209,8 @@ class _Solver:
                 self._tell(Notice(text))
         at = self._work / BINFMT
         at.mkdir()
-        register(self._twinned.emulators, at)
+        if not register(self._twinned.emulators, at):
+            self._twinned.turn_off()
 
     # -- the walk ------------------------------------------------------------------------------------------------
 

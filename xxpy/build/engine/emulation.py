@@ -29,12 +29,12 @@ def emulators_for(architectures: Iterable[str]) -> tuple[Emulator, ...]:
     return tuple(found)
 
 
-def register(emulators: Sequence[Emulator], at: Path, root: Path = Path("/")) -> None:
+def register(emulators: Sequence[Emulator], at: Path, root: Path = Path("/")) -> bool:
     """Mount a binfmt_misc instance of this user namespace at ``at`` and register ``emulators`` with it.
 
     Without ``emulators`` it is mounted all the same: it hides the host's, so that a foreign program in a native stage
     fails on every machine alike. A kernel before 6.7 has none to give; then the host's own registrations must serve.
-    Raises HostError (``emulator-unregistered``) if they do not.
+    Whether there is such an instance. Raises HostError (``emulator-unregistered``) if the host's do not serve.
     """
     try:
         syscalls.mount("binfmt_misc", str(at), "binfmt_misc")
@@ -48,9 +48,10 @@ def register(emulators: Sequence[Emulator], at: Path, root: Path = Path("/")) ->
                 "apt-get install -y --reinstall qemu-user-static binfmt-support",
                 reason="emulator-unregistered",
             ) from None
-        return
+        return False
     for each in emulators:
         (at / "register").write_bytes(registration_line(each.arch, each.path))
+    return True
 
 
 def host_registration(arch: str, root: Path = Path("/")) -> str:

@@ -73,6 +73,10 @@ class Twinned:
         """Whether steps run under the dispatcher."""
         return self._accelerator is not None
 
+    def turn_off(self) -> None:
+        """The kernel could not be told of the dispatcher, and starts the host's QEMU."""
+        self._accelerator = None
+
     def only_for_twins(self, wanted: Sequence[Digest], records: Mapping[Digest, object]) -> frozenset[Digest]:
         """What has to be solved, besides ``wanted``, only so that those find their twins in it."""
         graph = self._job.plan.graph

@@ -67,7 +67,7 @@ __attribute__((section(".data"))) volatile struct { char mark[16]; u64 at, size;
 struct table { char magic[8]; u32 count, entries; };
 struct entry { u32 path, program, prefix, suffix, rules, pad; i64 mtime; };
 struct rule { u32 kind, one, two; };
-enum { END, NO_VARIABLE, NO_ARGUMENT, NO_ARGUMENT_PREFIX, FIRST_ARGUMENT, HAS_ARGUMENT, REPLACE, NO_SUFFIX_IF, NEEDS_VARIABLE,
+enum { END, NO_VARIABLE, NO_ARGUMENT, NO_ARGUMENT_PREFIX, FIRST_ARGUMENT, HAS_ARGUMENT, REPLACE, NO_SUFFIX_IF,
        PLAIN_LOCALE, NEXT_AMONG };
 
 static const char *table;
@@ -98,15 +98,6 @@ static int among(const char *text, const u32 *list) {
     for (; *list; list++)
         if (!compare(text, TEXT(*list)))
             return 1;
-    return 0;
-}
-
-/* The value of the variable that is called name. */
-static const char *value_of(char **variables, const char *name) {
-    u64 size = length(name);
-    for (; *variables; variables++)
-        if (begins(*variables, name) && (*variables)[size] == '=')
-            return *variables + size + 1;
     return 0;
 }
 
@@ -201,12 +192,6 @@ static int permitted(const struct entry *entry, char **arguments, char **variabl
             if (variable_begins(variables, TEXT(rule->one)))
                 return 0;
             break;
-        case NEEDS_VARIABLE: {
-            const char *value = value_of(variables, TEXT(rule->one));
-            if (!value || compare(value, TEXT(rule->two)))
-                return 0;
-            break;
-        }
         case NO_ARGUMENT:
             for (char **each = arguments; *each; each++)
                 if (!compare(*each, TEXT(rule->one)))

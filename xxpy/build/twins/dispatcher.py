@@ -45,14 +45,27 @@ def dispatcher(folder: Path, emulator: Emulator) -> Path:
     return path
 
 
+def can_dispatch() -> bool:
+    """Whether the dispatcher is there or can be compiled."""
+    return _ready().exists() or _compiler() is not None
+
+
+def _ready() -> Path:
+    """Where a package that was built with a C compiler has the dispatcher."""
+    return SOURCE.with_name(f"dispatcher-{os.uname().machine}")
+
+
+def _compiler() -> str | None:
+    return next((found for name in COMPILERS if (found := find_program(name))), None)
+
+
 def compiled(folder: Path) -> bytes:
     """The program without QEMU: the package's, else one that is compiled now and kept in ``folder``.
 
     Raises HostError (``no-dispatcher``), OSError.
     """
-    ready = SOURCE.with_name(f"dispatcher-{os.uname().machine}")
-    if ready.exists():
-        return ready.read_bytes()
+    if _ready().exists():
+        return _ready().read_bytes()
     source = SOURCE.read_bytes()
     path = folder / f"dispatcher-{hashlib.sha256(source).hexdigest()[:16]}"
     if not path.exists():
@@ -66,7 +79,7 @@ def compiled(folder: Path) -> bytes:
 
 def compile_to(path: Path) -> None:
     """Compile dispatcher.c to ``path``. Raises HostError (``no-dispatcher``)."""
-    compiler = next((found for name in COMPILERS if (found := find_program(name))), None)
+    compiler = _compiler()
     if compiler is None:
         raise HostError(
             "there is no C compiler for the dispatcher", remedy="apt-get install -y gcc", reason="no-dispatcher"

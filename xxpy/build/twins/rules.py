@@ -2,7 +2,7 @@
 
 A program is named by the Debian package that brings it and by its path, never by its name alone. What no rule names is
 emulated. The three kinds of the manual (docs/twins.md): the same result whatever runs it (`SAME`), tools of a compiler
-that are cross tools in the twin's place (`cross.py`, `golang.py`), and what must never be dispatched (`NEVER`, which is
+that are cross tools in the twin's place (`cross.py`), and what must never be dispatched (`NEVER`, which is
 what the manual and the plan say of programs that one might expect here).
 """
 

@@ -33,9 +33,8 @@ class Kind(IntEnum):
     HAS_ARGUMENT = 5
     REPLACE = 6
     NO_SUFFIX_IF = 7
-    NEEDS_VARIABLE = 8
-    PLAIN_LOCALE = 9
-    NEXT_AMONG = 10
+    PLAIN_LOCALE = 8
+    NEXT_AMONG = 9
 
 
 Value = str | tuple[str, ...]
@@ -45,7 +44,7 @@ Value = str | tuple[str, ...]
 class Guard:
     """One condition on a start, or one change of its arguments.
 
-    NO_VARIABLE: no variable's name begins with ``one``. NEEDS_VARIABLE: variable ``one`` is ``two``.
+    NO_VARIABLE: no variable's name begins with ``one``.
     NO_ARGUMENT: none is ``one``; NO_ARGUMENT_PREFIX: none begins with it. HAS_ARGUMENT: one of ``one`` is there.
     FIRST_ARGUMENT: the first that is not among ``two`` is one of ``one``; ``-m NAME`` is ``-mNAME`` there.
     NEXT_AMONG: what follows each ``one`` is among ``two``. REPLACE: ``one`` becomes ``two``.
