@@ -30,11 +30,11 @@ CASES = {
     ),
     "link-time-optimisation": (
         "RUN printf 'int f(int x){return x*3;}' >f.c && printf 'int f(int);int main(){return f(1)-3;}' >m.c && "
-        "gcc -flto -O3 -c f.c m.c && gcc -flto -O3 f.o m.o -o m && ./m"
+        "gcc -flto -O3 -frandom-seed=1 -c f.c m.c && gcc -flto -O3 -frandom-seed=1 f.o m.o -o m && ./m"
     ),
     "assembler": (
         "RUN printf '.globl seven\\nseven: mov w0, #7\\nret\\n' >s.S && "
-        "printf 'int seven(void);int main(){return seven()-7;}' >m.c && gcc s.S m.c && ./a.out"
+        "printf 'int seven(void);int main(){return seven()-7;}' >m.c && gcc -c s.S m.c && gcc s.o m.o && ./a.out"
     ),
     "flags-of-the-machine": (
         "RUN printf 'float f(float a,float b){return a*b+a;}' >f.c && gcc -O3 -march=armv8.2-a+fp16 -mtune=cortex-a72 "

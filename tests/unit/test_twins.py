@@ -178,7 +178,7 @@ def test_parts_of_a_compiler_are_those_of_the_cross_compiler(twin: Root, before:
     entries = {entry.path: entry for entry in find_cross(roots(twin, before), tools.path)}
     cc1 = entries["/usr/libexec/gcc/aarch64-linux-gnu/14/cc1"]
     assert cc1.prefix[-1] == f"/dev/.xx/c{cross}/cc1" and cc1.mtime == BUILT
-    assert cc1.suffix[:3] == ("-nostdinc", "-isystem", "/usr/lib/gcc/aarch64-linux-gnu/14/include")
+    assert cc1.suffix[:2] == ("-isystem", "/usr/lib/gcc/aarch64-linux-gnu/14/include") and "-nostdinc" not in cc1.suffix
     assert Guard(Kind.NO_ARGUMENT_PREFIX, "-fplugin") in cc1.guards
     plugin = "/usr/libexec/gcc/aarch64-linux-gnu/14/liblto_plugin.so"
     guards = entries["/usr/bin/aarch64-linux-gnu-ld.bfd"].guards

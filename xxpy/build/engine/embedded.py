@@ -36,7 +36,7 @@ from xxpy.build.engine.truth import verify
 from xxpy.build.engine.twinned import Made, Twinned
 from xxpy.build.engine.workfolder import BINFMT, EXEC, work_folder
 from xxpy.build.events import Event, Exporting, Listener, Notice, StepDone, StepOutput, StepStarted
-from xxpy.build.graph import Digest, ExecOp, FileOp, MergeOp, Mount, SourceOp, Vertex
+from xxpy.build.graph import Digest, ExecOp, FileOp, MergeOp, Mount, SourceOp, Vertex, line_of
 from xxpy.build.keys import LOCAL
 from xxpy.build.outcome import ImageOutcome, Outcome, StepOutcome
 from xxpy.build.plan import How
@@ -259,6 +259,8 @@ class _Solver:
                 # What fails now fails because the build ends: not worth a word beside the reason.
                 raise
             text = error.message if isinstance(error, XxError) else str(error)
+            if not self._job.plan.steps[vertex.digest].targets:
+                text = f"no twins from here, which ends nothing: {text}"
             self._tell(StepDone(vertex.digest, time.monotonic(), time.monotonic() - began, cached=False, error=text))
             raise
         self._chains[vertex.digest] = record.chain
@@ -303,8 +305,12 @@ class _Solver:
         emulated = self._job.plan.steps[vertex.digest].how is How.EMULATED
         if not emulated or not self._twinned.on:
             return self._run(vertex, below)
-        twin = self._chains.get(self._graph.twins.get(vertex.digest, ""))
-        return self._twinned.solve(vertex, twin, below, self._run, self._attempt)
+        return self._twinned.solve(vertex, self._twin_root(vertex), below, self._run, self._attempt)
+
+    def _twin_root(self, vertex: Vertex) -> Chain | None:
+        """Where twins are looked for: after the same step here, or after the last before it that did not fail here."""
+        line = line_of(self._graph.vertices, self._graph.twins.get(vertex.digest, ""))
+        return next((self._chains[digest] for digest in line if digest in self._chains), None)
 
     def _run(self, vertex: Vertex, below: Chain, more: Sequence[BindMount] = ()) -> Made:
         with draft(self._work, below) as made:

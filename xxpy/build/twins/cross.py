@@ -111,6 +111,8 @@ class _Finder:
                 # A plugin would be one of the emulated root.
                 Guard(Kind.NO_ARGUMENT_PREFIX, "-fplugin"),
                 Guard(Kind.NO_ARGUMENT, "-nostdinc++"),
+                # The marks of lines tell -isystem from compiled-in folders.
+                Guard(Kind.NO_ARGUMENT, "-E"),
                 Guard(Kind.NO_SUFFIX_IF, "-nostdinc"),
             )
             yield from self._entry(own, twin, package, suffix, guards)
@@ -160,7 +162,11 @@ class _Finder:
 
 
 def _includes(target: str, major: str, part: str) -> tuple[str, ...]:
-    """The folders of headers that are compiled into a native cc1 or cc1plus of Debian, in their order, as arguments."""
+    """The folders of headers that are compiled into a native cc1 or cc1plus of Debian, in their order, as arguments.
+
+    Given before a cross compiler's own, which are some of the same or are not there. -nostdinc would leave out
+    stdc-predef.h as well, which is included before all else.
+    """
     if part == "lto1":
         return ()
     base = f"/usr/lib/gcc/{target}/{major}"
@@ -171,7 +177,7 @@ def _includes(target: str, major: str, part: str) -> tuple[str, ...]:
         f"{base}/include", f"/usr/local/include/{multi}", "/usr/local/include", f"{base}/include-fixed/{multi}",
         f"{base}/include-fixed", f"{base}/../../../../{target}/include", f"/usr/include/{multi}", "/usr/include",
     ]  # fmt: skip
-    return ("-nostdinc", *(word for folder in folders for word in ("-isystem", folder)))
+    return tuple(word for folder in folders for word in ("-isystem", folder))
 
 
 def key_parts(packages: Sequence[CrossPackage], host: Platform, target: Platform, release: str) -> list[object]:
