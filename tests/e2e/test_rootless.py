@@ -227,3 +227,19 @@ def test_a_repository_by_ssh(rootless: Rootless, tmp_path_factory: pytest.TempPa
             assert done.code == 0 and done.err.count(" yes\n") == 2, done
     except RuntimeError as error:
         lacking(str(error))
+
+
+def test_files_of_every_user_in_the_range_are_theirs(rootless: Rootless) -> None:
+    assert rootless.run("base", "busybox").code == 0
+    ids = (0, 1, 2, 99, 100, 999, 1000, 1001, 9999, 32767, 32768, 65533, 65534, 65535)
+    words = " ".join(map(str, ids))
+    (rootless.home / "Dockerfile").write_text(
+        f"FROM busybox\nRUN mkdir /o; for id in {words}; do echo $id >/o/$id; chown $id:$id /o/$id; done\n"
+        f"RUN for id in {words}; do [ $(stat -c %u:%g /o/$id) = $id:$id ] || exit 1; done\n"
+        "RUN touch /far; chown 70000 /far && exit 1 || echo refused\n"
+    )
+    done = rootless.run("build", "--progress", "plain", "-o", "type=tar,dest=root.tar", ".")
+    assert done.code == 0 and " refused\n" in done.err, done
+    with tarfile.open(rootless.home / "root.tar") as tar:
+        found = {entry.name: (entry.uid, entry.gid) for entry in tar if entry.name.startswith("o/") and entry.isfile()}
+    assert found == {f"o/{each}": (each, each) for each in ids}
