@@ -5,12 +5,13 @@ import json
 import threading
 
 import pytest
-from fakeplan import ARM64, digest_of_step, fake_plan
+from fakeplan import AMD64, ARM64, digest_of_step, fake_plan
 from rich.cells import cell_len
 from rich.console import Console
+from test_front import graph
 
 from xxpy.build.events import Event, Exporting, Notice, StepDone, StepOutput, StepStarted
-from xxpy.build.plan import Plan
+from xxpy.build.plan import Plan, make_plan
 from xxpy.build.progress import Plain, make_listener
 from xxpy.build.progress_tty import Screen
 from xxpy.errors import UsageError
@@ -181,3 +182,13 @@ def test_finished_steps_leave_one_line() -> None:
         "=> [linux/arm64 stage-1 3/3] RUN /hello --ver… emulated 1.5s",
         "notice: the host has no IPv6",
     ]
+
+
+def test_a_step_that_only_twins_are_found_in_may_fail() -> None:
+    made = graph("FROM a\nRUN x\n", ARM64, twins=True)
+    plan = make_plan(made, AMD64)
+    (twin,) = made.twins.values()
+    stream = io.StringIO()
+    Plain(plan, stream)(StepDone(twin, 1.0, 1.0, cached=False, error="RUN x ended with exit code 1"))
+    assert "NO TWINS: RUN x ended" in stream.getvalue() and "ERROR" not in stream.getvalue()
+    assert "linux/amd64 twins" in stream.getvalue()

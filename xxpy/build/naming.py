@@ -84,6 +84,11 @@ def _platform_of(step: Step, plan: Plan) -> str:
     return str(own)
 
 
+def steps_for_twins(plan: Plan) -> frozenset[Digest]:
+    """The steps that no image takes from: where one fails, the build does not."""
+    return frozenset(digest for digest, step in plan.steps.items() if not step.targets)
+
+
 def group_of(step: Step, plan: Plan) -> str:
     """The platforms whose images take from a step, as tables head them: `ALL`, or their names."""
     targets = {result.platform for result in plan.graph.results}

@@ -19,7 +19,7 @@ from typing import Any, TextIO
 
 from xxpy.build.events import Compared, Event, Exporting, Listener, Notice, StepDone, StepOutput, StepStarted
 from xxpy.build.graph import Digest
-from xxpy.build.naming import Lines, StepName, harmless, step_names
+from xxpy.build.naming import Lines, StepName, harmless, step_names, steps_for_twins
 from xxpy.build.plan import Plan
 from xxpy.build.twins.compare import in_words
 from xxpy.errors import UsageError
@@ -78,6 +78,7 @@ class Plain:
 
     def __init__(self, plan: Plan, stream: TextIO, clock: Clock = time.monotonic) -> None:
         self._names = step_names(plan)
+        self._for_twins = steps_for_twins(plan)
         self._writer = _Writer(stream)
         self._clock = clock
         self._lock = threading.Lock()
@@ -111,7 +112,7 @@ class Plain:
         else:
             if event.vertex in self._lines:
                 yield from self._output(event.vertex, name, self._lines.pop(event.vertex).end())
-            yield f"#{name.number} {_ending(event)}"
+            yield f"#{name.number} {_ending(event, for_twins=event.vertex in self._for_twins)}"
             yield ""
 
     def _head(self, vertex: Digest, name: StepName) -> Iterator[str]:
@@ -125,9 +126,9 @@ class Plain:
         return (f"#{name.number} {seconds:.3f} {line}" for line in lines)
 
 
-def _ending(event: StepDone) -> str:
+def _ending(event: StepDone, *, for_twins: bool) -> str:
     if event.error:
-        return f"ERROR: {harmless(event.error.replace(chr(10), ' '))}"
+        return f"{'NO TWINS' if for_twins else 'ERROR'}: {harmless(event.error.replace(chr(10), ' '))}"
     return "CACHED" if event.cached else f"DONE {event.seconds:.1f}s"
 
 

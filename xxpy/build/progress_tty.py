@@ -20,7 +20,7 @@ from rich.text import Text
 
 from xxpy.build.events import Compared, Event, Exporting, Listener, Notice, StepDone, StepOutput, StepStarted
 from xxpy.build.graph import Digest
-from xxpy.build.naming import Lines, harmless, step_names
+from xxpy.build.naming import Lines, harmless, step_names, steps_for_twins
 from xxpy.build.plan import How, Plan
 from xxpy.build.twins.compare import in_words
 
@@ -53,6 +53,7 @@ class Screen:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._names = step_names(plan)
+        self._for_twins = steps_for_twins(plan)
         self._lock = threading.Lock()
         self._running: dict[Digest, _Running] = {}
         self._begun = time.monotonic()
@@ -82,6 +83,8 @@ class Screen:
     def _finish(self, event: StepDone) -> Row:
         self._running.pop(event.vertex, None)
         self._done += 1
+        if event.error and event.vertex in self._for_twins:
+            return self._line(event.vertex, "no twins", event.seconds, "yellow")
         if event.error:
             self._failed += 1
             return self._line(event.vertex, "FAILED", event.seconds, "bold red")

@@ -259,8 +259,6 @@ class _Solver:
                 # What fails now fails because the build ends: not worth a word beside the reason.
                 raise
             text = error.message if isinstance(error, XxError) else str(error)
-            if not self._job.plan.steps[vertex.digest].targets:
-                text = f"no twins from here, which ends nothing: {text}"
             self._tell(StepDone(vertex.digest, time.monotonic(), time.monotonic() - began, cached=False, error=text))
             raise
         self._chains[vertex.digest] = record.chain
