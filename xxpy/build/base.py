@@ -21,11 +21,11 @@ from xxpy.build.disk import storing
 from xxpy.build.engine import process
 from xxpy.build.engine.cache import Cache, Record, Syncer
 from xxpy.build.engine.emulation import HOST_INSTANCE, emulators_for, register
+from xxpy.build.engine.images import unpacked_key
 from xxpy.build.engine.namespace import Channel, id_maps, run_inside
 from xxpy.build.engine.rooted import inside, remove_tree
 from xxpy.build.engine.snapshots import new_id
 from xxpy.build.engine.workfolder import work_folder
-from xxpy.build.graph import digest_of
 from xxpy.build.image import image_manifests, write_image, write_index
 from xxpy.build.layers import write_layer
 from xxpy.build.names import normalize_name, short_name
@@ -192,7 +192,7 @@ class _Maker:
         layer = write_layer(root, self._store)
         name = new_id()
         root.rename(self._store.snapshots / name)
-        cache.put(digest_of(["unpacked", layer.diff_id]), Record((name,), time.monotonic() - began))
+        cache.put(unpacked_key(layer.diff_id), Record((name,), time.monotonic() - began))
         created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         words = f"xx base {short_name(self._recipe.name)} --platform {platform}"
         history = [{"created": created, "created_by": words, "comment": f"{self._recipe.suite}"}]

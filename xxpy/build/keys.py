@@ -17,7 +17,7 @@ from xxpy.build.graph import CopyAction, Digest, ExecOp, FileOp, Graph, Mount, S
 from xxpy.build.selection import clean
 from xxpy.errors import SourceError
 
-VERSION = 3
+VERSION = 4
 """Raised when the same vertex would come out otherwise than before."""
 
 TWINS = "twins 1"

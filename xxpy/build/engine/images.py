@@ -22,6 +22,8 @@ from xxpy.build.store import Store
 from xxpy.errors import StoreError
 
 IMAGE = "docker-image://"
+_UNPACKED = 2
+"""Raised when what was unpacked before must not be taken again."""
 
 
 def base_image(store: Store, op: SourceOp) -> Image:
@@ -31,11 +33,16 @@ def base_image(store: Store, op: SourceOp) -> Image:
     return image_at(store, Descriptor(MANIFEST_TYPE, digest, size))
 
 
+def unpacked_key(diff_id: Digest) -> Digest:
+    """What the snapshot of an unpacked layer is remembered by."""
+    return digest_of(["unpacked", _UNPACKED, diff_id])
+
+
 def unpacked(store: Store, cache: Cache, image: Image, work: Path) -> Chain:
     """The chain of ``image``'s layers, each unpacked if it is not yet. Raises StoreError, OSError."""
     names = []
     for layer in image.layers:
-        key = digest_of(["unpacked", layer.diff_id])
+        key = unpacked_key(layer.diff_id)
         with store.lock(key):
             record = cache.find(key)
             if record is None:
