@@ -42,11 +42,10 @@ FETCHED = "/.xx-fetched"
 
 @dataclass
 class Shown:
-    """What a step is shown: ``binds``, and the ``log`` of what it starts. ``programs`` have twins."""
+    """What a step is shown: ``binds``, and the ``log`` of what it starts. ``reason`` says why nothing has a twin."""
 
     binds: list[BindMount] = field(default_factory=list)
     log: Path | None = None
-    programs: int = 0
     reason: str = ""
 
     def starts(self) -> Starts:
@@ -89,7 +88,6 @@ class Accelerator:
             if cross is not None:
                 entries += find_cross(roots, cross)
                 shown.binds.append(BindMount(str(cross), CROSS))
-            shown.programs = len(entries)
             assert shown.log is not None
             table = shown.log.with_name("table")
             table.write_bytes(encode(entries))

@@ -58,6 +58,7 @@ class Twinned:
         self._tell = tell
         self._accelerator: Accelerator | None = None
         self.emulators = tuple(qemu)
+        self._said: set[str] = set()
         self.starts: dict[Digest, Starts] = {}
         self.comparisons: dict[Digest, Comparison] = {}
         if qemu and job.accelerate is not Accelerate.OFF and job.plan.graph.twins:
@@ -123,6 +124,7 @@ class Twinned:
             fetch = partial(self._fetch, vertex, twin, attempt)
             try:
                 with self._accelerator.twins(vertex.platform, twin, below, fetch) as shown:
+                    self._say_once(shown.reason)
                     try:
                         made = run(vertex, below, shown.binds)
                     finally:
@@ -133,6 +135,11 @@ class Twinned:
             except StepError as error:
                 self._tell(Notice(_failed_with_twins(error, self.starts.get(vertex.digest, Starts()))))
         return self._plainly(vertex, below, run)
+
+    def _say_once(self, reason: str) -> None:
+        if reason and reason not in self._said:
+            self._said.add(reason)
+            self._tell(Notice(f"emulated steps have no twins: {reason}"))
 
     def _plainly(self, vertex: Vertex, below: Chain, run: Run) -> Made:
         assert self._accelerator is not None and vertex.platform is not None

@@ -1,14 +1,12 @@
 """Which programs may be started as twins, and why: the one list to read and to add to.
 
 A program is named by the Debian package that brings it and by its path, never by its name alone. What no rule names is
-emulated. The three kinds of the manual (docs/twins.md): the same result whatever runs it (`SAME`), tools of a compiler
-that are cross tools in the twin's place (`cross.py`), and what must never be dispatched (`NEVER`, which is
-what the manual and the plan say of programs that one might expect here).
+emulated; docs/twins.md has the programs that one might miss here, and why. Tools of a compiler, in whose place cross
+tools stand, are in `cross.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from xxpy.build.twins.table import Guard, Kind
@@ -151,22 +149,6 @@ SAME: tuple[Rule, ...] = (
     ),
 )
 """Programs with the same result whatever runs them."""
-
-NEVER: Mapping[str, str] = {
-    "uname, arch, nproc": "they tell the machine",
-    "dpkg, dpkg-query, dpkg-divert": "their architecture is compiled in",
-    "ldconfig, ldd": "they read the libraries of the root",
-    "bash": "HOSTTYPE and MACHTYPE are compiled in",
-    "awk": "its arithmetic may round otherwise",
-    "printf, seq, sort, numfmt": "they compute with long double",
-    "pkg-config": "its search path is compiled in",
-    "python3, perl, ruby, node": "what they run may ask for the machine, and loads libraries of the root",
-    "gcc, g++, clang as drivers": "they start the parts, which are dispatched",
-    "ar, nm, ranlib, strip": "they load plugins of the root",
-    "programs with setuid, setgid or capabilities": "the kernel would grant rights by the wrong file",
-    "all, while LD_PRELOAD, LD_LIBRARY_PATH or the like is set": "a library of the root would not be loaded",
-}
-"""What is always emulated, in the manual's words."""
 
 ALWAYS: tuple[Guard, ...] = (Guard(Kind.NO_VARIABLE, "LD_"), Guard(Kind.NO_VARIABLE, "GLIBC_TUNABLES"))
 """Guards of every dynamic twin."""
