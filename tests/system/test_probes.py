@@ -23,7 +23,7 @@ def test_a_look_at_the_machine_leaves_nothing(tmp_path: Path) -> None:
     names = [probe.name for probe in all_probes(tmp_path / "store", ["aarch64"], ["arm"])]
     assert names == [
         "kernel", "user namespaces", "subordinate ids", "overlayfs", "binfmt_misc", "QEMU aarch64", "QEMU arm",
-        "OCI runtime", "store", "mmdebstrap",
+        "OCI runtime", "step networks", "twins", "store", "mmdebstrap",
     ]  # fmt: skip
     assert list(tmp_path.iterdir()) == []
     assert mounts() == before
