@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from typing import Any
@@ -347,13 +347,13 @@ def line_of(vertices: Mapping[Digest, Vertex], root: Digest) -> Iterator[Digest]
         digest = inputs[0].digest if inputs else ""
 
 
-def reachable(vertices: Mapping[Digest, Vertex], roots: Iterable[Digest]) -> set[Digest]:
-    """``roots`` and all that they are made from."""
+def reachable(vertices: Mapping[Digest, Vertex], roots: Iterable[Digest], known: Container[Digest] = ()) -> set[Digest]:
+    """``roots`` and all that they are made from, but for what is ``known`` and what that alone is made from."""
     found: set[Digest] = set()
     todo = list(roots)
     while todo:
         digest = todo.pop()
-        if digest and digest not in found:
+        if digest and digest not in found and digest not in known:
             found.add(digest)
             todo += [given.digest for given in vertices[digest].inputs]
     return found

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from xxpy.build.graph import Digest, ExecOp, FileOp, Graph, SourceOp, Vertex, line_of
+from xxpy.build.graph import Digest, ExecOp, FileOp, Graph, SourceOp, Vertex, line_of, reachable
 from xxpy.errors import DockerfileError, HostError
 from xxpy.platforms import Platform, qemu_arch, runs_natively
 
@@ -84,14 +84,8 @@ def make_plan(graph: Graph, host: Platform) -> Plan:
 def _targets(graph: Graph) -> dict[Digest, tuple[Platform, ...]]:
     serves: dict[Digest, tuple[Platform, ...]] = {vertex.digest: () for vertex in graph}
     for result in graph.results:
-        todo, seen = [result.root], {""}
-        while todo:
-            digest = todo.pop()
-            if digest in seen:
-                continue
-            seen.add(digest)
+        for digest in reachable(graph.vertices, [result.root]):
             serves[digest] = (*serves[digest], result.platform)
-            todo += [given.digest for given in graph.vertices[digest].inputs]
     return serves
 
 

@@ -14,7 +14,7 @@ from xxpy.build.engine import Job
 from xxpy.build.engine.cache import Cache, Record
 from xxpy.build.engine.rooted import remove_tree
 from xxpy.build.engine.snapshots import Chain, new_id
-from xxpy.build.graph import Digest, Graph, Healthcheck, ImageConfig, Result, SourceOp, digest_of, plain
+from xxpy.build.graph import Digest, Graph, Healthcheck, ImageConfig, Result, SourceOp, digest_of, line_of, plain
 from xxpy.build.image import MANIFEST_TYPE, Image, image_at, image_size, write_image, write_index
 from xxpy.build.layers import Layer, apply_layer
 from xxpy.build.outcome import ImageOutcome
@@ -88,7 +88,7 @@ def make_image(
     store: Store, job: Job, result: Result, keys: Mapping[Digest, Digest], layer: Callable[[Digest], Layer]
 ) -> ImageOutcome:
     """Write the config and manifest of ``result``; ``layer`` gives that of a vertex. Raises StoreError, OSError."""
-    line, source = line_of(job.plan.graph, result)
+    line, source = own_line(job.plan.graph, result)
     base = base_image(store, source) if source is not None else None
     layers = [*(base.layers if base else ()), *map(layer, reversed(line))]
     created = _rfc3339(job.epoch if job.epoch is not None else int(time.time()))
@@ -100,22 +100,16 @@ def make_image(
     return ImageOutcome(result.platform, written.digest, image_size(store, written))
 
 
-def line_of(graph: Graph, result: Result) -> tuple[list[Digest], SourceOp | None]:
+def own_line(graph: Graph, result: Result) -> tuple[list[Digest], SourceOp | None]:
     """The vertices whose changes the image's own layers are, the last first, and what they are made on."""
-    line: list[Digest] = []
-    digest = result.root
-    while digest:
-        vertex = graph.vertices[digest]
-        if isinstance(vertex.op, SourceOp):
-            return line, vertex.op
-        line.append(digest)
-        digest = vertex.inputs[0].digest
-    return line, None
+    line = list(line_of(graph.vertices, result.root))
+    lowest = graph.vertices[line[-1]].op if line else None
+    return (line[:-1], lowest) if isinstance(lowest, SourceOp) else (line, None)
 
 
 def base_layers(store: Store, graph: Graph, result: Result) -> int:
     """How many layers of the image of ``result`` are its base image's. Raises StoreError."""
-    _, source = line_of(graph, result)
+    _, source = own_line(graph, result)
     return len(base_image(store, source).layers) if source is not None else 0
 
 

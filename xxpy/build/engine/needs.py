@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable
 
 from xxpy.build.engine import Job
 from xxpy.build.engine.cache import Cache, Record
-from xxpy.build.graph import Digest, Graph, SourceOp
+from xxpy.build.graph import Digest, Graph, SourceOp, reachable
 from xxpy.build.plan import Accelerate
 
 
@@ -33,12 +33,6 @@ def find(cache: Cache, job: Job, vertex: Digest) -> tuple[Digest, Record] | None
 
 def needed(graph: Graph, records: Container[Digest], roots: Iterable[Digest] | None = None) -> list[Digest]:
     """The vertices that ``roots`` need (the results, if not said) and no record answers, inputs first."""
-    seen: set[Digest] = set()
-    todo = [result.root for result in graph.results] if roots is None else list(roots)
-    while todo:
-        digest = todo.pop()
-        if not digest or digest in seen or digest in records:
-            continue
-        seen.add(digest)
-        todo += [given.digest for given in graph.vertices[digest].inputs]
-    return [vertex.digest for vertex in graph if vertex.digest in seen]
+    wanted = [result.root for result in graph.results] if roots is None else roots
+    found = reachable(graph.vertices, wanted, records)
+    return [vertex.digest for vertex in graph if vertex.digest in found]

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from xxpy.build.descriptor import Descriptor
 from xxpy.build.engine import Job
-from xxpy.build.engine.images import line_of
+from xxpy.build.engine.images import own_line
 from xxpy.build.engine.snapshots import Chain
 from xxpy.build.graph import Digest, digest_of
 from xxpy.build.layers import Layer, write_layer
@@ -23,7 +23,7 @@ class Packing:
 
     def __init__(self, store: Store, job: Job) -> None:
         graph = job.plan.graph
-        lines = [line_of(graph, result)[0] for result in graph.results] if job.image else []
+        lines = [own_line(graph, result)[0] for result in graph.results] if job.image else []
         self._store = store
         self._job = job
         self._wanted = {digest for line in lines for digest in line}

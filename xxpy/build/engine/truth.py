@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from xxpy.build.engine import Job
-from xxpy.build.engine.images import IMAGE, base_image
+from xxpy.build.engine.images import IMAGE, base_image, own_line
 from xxpy.build.engine.rooted import read_inside
 from xxpy.build.engine.snapshots import Chain, view
 from xxpy.build.events import Notice
-from xxpy.build.graph import Digest, Graph, Result, SourceOp, digest_of, line_of
+from xxpy.build.graph import Digest, Graph, Result, digest_of
 from xxpy.build.store import Store
 from xxpy.build.verdict import (
     WRONG_MACHINE,
@@ -90,13 +90,8 @@ def verify(
 
 def added(store: Store, graph: Graph, chains: Mapping[Digest, Chain], result: Result) -> dict[str, int]:
     """The snapshots that the build put above the base, the lowest first, each with the line of its step."""
-    line = list(line_of(graph.vertices, result.root))
-    base = graph.vertices[line[-1]].op
-    start = 0
-    if isinstance(base, SourceOp):
-        line.pop()
-        if base.identifier.startswith(IMAGE):
-            start = len(base_image(store, base).layers)
+    line, base = own_line(graph, result)
+    start = len(base_image(store, base).layers) if base is not None and base.identifier.startswith(IMAGE) else 0
     found: dict[str, int] = {}
     for digest in reversed(line):
         chain = chains.get(digest)
