@@ -83,15 +83,6 @@ DEBIAN: Final[Mapping[str, str]] = {
 }  # fmt: skip
 """`dpkg --print-architecture`. Debian's armhf needs ARMv7, so v6 is armel."""
 
-MULTIARCH: Final[Mapping[str, str]] = {
-    "amd64": "x86_64-linux-gnu", "386": "i386-linux-gnu", "arm/v5": "arm-linux-gnueabi", "arm/v6": "arm-linux-gnueabi",
-    "arm/v7": "arm-linux-gnueabihf", "arm/v8": "arm-linux-gnueabihf", "arm64": "aarch64-linux-gnu",
-    "riscv64": "riscv64-linux-gnu", "ppc64le": "powerpc64le-linux-gnu", "s390x": "s390x-linux-gnu",
-    "loong64": "loongarch64-linux-gnu", "mips": "mips-linux-gnu", "mipsle": "mipsel-linux-gnu",
-    "mips64": "mips64-linux-gnuabi64", "mips64le": "mips64el-linux-gnuabi64",
-}  # fmt: skip
-"""The multiarch triplet: Debian's name of library folders (`dpkg-architecture -qDEB_HOST_MULTIARCH`)."""
-
 ALPINE: Final[Mapping[str, str]] = {
     "amd64": "x86_64", "386": "x86", "arm/v5": "armel", "arm/v6": "armhf", "arm/v7": "armv7", "arm/v8": "armv7",
     "arm64": "aarch64", "riscv64": "riscv64", "ppc64le": "ppc64le", "s390x": "s390x", "loong64": "loongarch64",
@@ -296,11 +287,6 @@ def name_in(table: Mapping[str, str], platform: Platform) -> str:
 def debian_arch(platform: Platform) -> str:
     """As `dpkg --print-architecture` prints it: ``armhf``."""
     return name_in(DEBIAN, platform)
-
-
-def multiarch(platform: Platform) -> str:
-    """The multiarch triplet of Debian and Ubuntu: ``arm-linux-gnueabihf``."""
-    return name_in(MULTIARCH, platform)
 
 
 def alpine_arch(platform: Platform) -> str:

@@ -22,7 +22,8 @@ _FOLDED = ("why", "step", "to make it native")
 _DIGEST_DIGITS = 12
 _WORTH_A_WORD = 0.05
 """Seconds of an emulated step that is shown."""
-_STARTS_COLUMNS = 5
+_STARTS = ("line", "emulated for", "programs", "as twins", "emulated most", "without twins")
+_SAME = {None: "", True: "the same", False: "NOT the same"}
 _ENDLESS = 10_000
 """Columns that no row needs."""
 
@@ -233,15 +234,15 @@ def _draw_bill(report: Report, stream: TextIO) -> None:
             str(row.twins + row.emulated),
             str(row.twins),
             ", ".join(row.most),
-            *({None: (), True: ("the same",), False: ("NOT the same",)}[row.same]),
+            _SAME[row.same],
         )
         for row in report.starts
         if row.twins
     ]
     if starts:
-        compared = ("without twins",) if any(len(row) > _STARTS_COLUMNS for row in starts) else ()
-        header = ("line", "emulated for", "programs", "as twins", "emulated most", *compared)
-        _draw(stream, "", header, [row + ("",) * (len(header) - len(row)) for row in starts])
+        # The last column is of a build that compared.
+        columns = _STARTS if any(row.same is not None for row in report.starts) else _STARTS[:-1]
+        _draw(stream, "", columns, [row[: len(columns)] for row in starts])
     dear = [
         (str(row.line or "-"), row.platform, f"{row.seconds:.1f}s", _shortened(row.step), row.native)
         for row in report.dearest

@@ -33,6 +33,7 @@ from xxpy.build.remotes import Remotes
 from xxpy.build.runsettings import RunSettings
 from xxpy.build.store import INDEX_TYPE, Store
 from xxpy.build.trees import Tree, export_trees
+from xxpy.build.twins.find import LOADERS
 from xxpy.build.verdict import Verify, require_bases
 from xxpy.errors import DockerfileError, SourceError
 from xxpy.platforms import Platform
@@ -110,7 +111,7 @@ def plan_order(order: Order, images: Images) -> Plan:
         order.labels,
         order.run,
         order.contexts.sources,
-        twins=order.accelerate is not Accelerate.OFF and host.arch in ("amd64", "arm64"),
+        twins=order.accelerate is not Accelerate.OFF and host.arch in LOADERS,
     )
     plan = make_plan(make_graph(file, request, images), host)
     check_emulation(plan, order.emulation, order.place)

@@ -13,7 +13,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from xxpy.build.engine import syscalls
@@ -26,7 +26,6 @@ from xxpy.build.store import Store
 from xxpy.build.tools import Emulator
 from xxpy.build.twins.cross import download_script, find_cross, key_parts, release_of, wanted
 from xxpy.build.twins.dispatcher import dispatcher
-from xxpy.build.twins.dpkg import read_packages
 from xxpy.build.twins.find import CROSS, PLACE, TWIN, Roots, find_twins
 from xxpy.build.twins.table import encode
 from xxpy.platforms import Platform, qemu_arch
@@ -44,13 +43,13 @@ FETCHED = "/.xx-fetched"
 class Shown:
     """What a step is shown: ``binds``, and the ``log`` of what it starts. ``reason`` says why nothing has a twin."""
 
-    binds: list[BindMount] = field(default_factory=list)
-    log: Path | None = None
+    binds: list[BindMount]
+    log: Path
     reason: str = ""
 
     def starts(self) -> Starts:
         """What the step has started so far."""
-        return read_starts(self.log) if self.log is not None else Starts()
+        return read_starts(self.log)
 
 
 class Accelerator:
@@ -88,7 +87,6 @@ class Accelerator:
             if cross is not None:
                 entries += find_cross(roots, cross)
                 shown.binds.append(BindMount(str(cross), CROSS))
-            assert shown.log is not None
             table = shown.log.with_name("table")
             table.write_bytes(encode(entries))
             shown.binds += [BindMount(str(root), TWIN), BindMount(str(table), f"{PLACE}/table")]
@@ -96,7 +94,7 @@ class Accelerator:
 
     def _cross(self, roots: Roots, fetch: Fetch) -> Path | None:
         """The unpacked cross packages for the compilers of a twin root, fetched if need be; None where it has none."""
-        packages = wanted(read_packages(roots.twin), roots.host, roots.target)
+        packages = wanted(roots.packages, roots.host, roots.target)
         if not packages:
             return None
         key = digest_of(key_parts(packages, roots.host, roots.target, release_of(roots.twin)))

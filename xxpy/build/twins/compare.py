@@ -6,12 +6,15 @@ are of the two runs.
 
 from __future__ import annotations
 
+import filecmp
 import os
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+
+from xxpy.build.layers import OPAQUE
 
 EXPECTED: Mapping[str, str] = {
     "var/cache/apt/*": "apt's caches have times and the layout of the machine that wrote them",
@@ -30,7 +33,6 @@ EXPECTED: Mapping[str, str] = {
 }
 """Files that no two runs of the same step make alike, by pattern of their path (fnmatch), with the reason."""
 
-_BLOCK = 1 << 20
 _PYC_HEAD = 16
 """Bytes of a .pyc before its code (PEP 552): magic, flags, the source's time and size."""
 
@@ -133,22 +135,12 @@ def _difference(one: Path, two: Path) -> str:
     if stat.S_ISREG(first.st_mode):
         if first.st_size != second.st_size:
             return f"has {first.st_size} bytes with twins, {second.st_size} without"
-        return "" if _same_bytes(one, two) else "has other bytes"
+        return "" if filecmp.cmp(one, two, shallow=False) else "has other bytes"
     return "" if first.st_rdev == second.st_rdev else "is another device"
 
 
 def _attributes(path: Path) -> dict[str, bytes]:
     names = os.listxattr(path, follow_symlinks=False)
     # What overlayfs notes about where a file came from is of each overlay.
-    kept = [name for name in names if not name.startswith("user.overlay.") or name == "user.overlay.opaque"]
+    kept = [name for name in names if not name.startswith("user.overlay.") or name == OPAQUE]
     return {name: os.getxattr(path, name, follow_symlinks=False) for name in kept}
-
-
-def _same_bytes(one: Path, two: Path) -> bool:
-    with one.open("rb") as first, two.open("rb") as second:
-        while True:
-            left, right = first.read(_BLOCK), second.read(_BLOCK)
-            if left != right:
-                return False
-            if not left:
-                return True

@@ -7,18 +7,20 @@ what takes the time. A native and a cross part differ in compiled-in paths, whic
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from xxpy.build.twins.dpkg import Packages, read_packages
-from xxpy.build.twins.find import CROSS, Loader, Roots, build_time, find_loader, real_program
+from xxpy.build.engine.rooted import read_inside
+from xxpy.build.twins.dpkg import Packages
+from xxpy.build.twins.find import CROSS, Loader, Roots, build_time, real_program, seen_from_debian, triplet
 from xxpy.build.twins.rules import ALWAYS
 from xxpy.build.twins.table import Entry, Guard, Kind
-from xxpy.platforms import Platform, multiarch
+from xxpy.info import OsRelease
+from xxpy.pkg.crossnames import suffix_of
+from xxpy.platforms import Platform
 
 _GCC = re.compile(r"(?P<part>cpp|gcc|g\+\+)-(?P<major>[0-9]+)(?:-(?P<triple>[a-z0-9-]+))?")
 _PARTS = {"cpp": ("cc1",), "g++": ("cc1plus",), "gcc": ("lto1",)}
@@ -34,20 +36,19 @@ class CrossPackage:
 
 
 def gnu_triple(platform: Platform) -> str:
-    """The triple in names of GCC and its packages: the multiarch one, but for 386."""
-    return multiarch(platform).replace("i386-", "i686-")
+    """The triple in names of GCC and its packages."""
+    return seen_from_debian(platform).triple
 
 
 def _dashed(platform: Platform) -> str:
-    return gnu_triple(platform).replace("_", "-")
+    return suffix_of(gnu_triple(platform))
 
 
 def wanted(twin: Packages, host: Platform, target: Platform) -> tuple[CrossPackage, ...]:
     """The cross packages for what compiles in a twin root, by name; none where nothing does."""
     found: dict[str, CrossPackage] = {}
     for name, version in twin.versions.items():
-        match = _GCC.fullmatch(name)
-        if match and match["triple"] in (None, _dashed(host)):
+        if match := _compiler(name, host):
             cross = f"{match['part']}-{match['major']}-{_dashed(target)}"
             found[cross] = CrossPackage(cross, version)
     if f"binutils-{_dashed(host)}" in twin.versions:
@@ -77,28 +78,28 @@ def download_script(packages: Sequence[CrossPackage], folder: str) -> str:
 
 def find_cross(roots: Roots, cross: Path) -> Iterator[Entry]:
     """The entries of compilers whose parts are in ``cross``, the unpacked cross packages. Raises OSError."""
-    packages = read_packages(roots.twin)
-    before = read_packages(roots.before)
-    triplet = multiarch(roots.host)
-    libraries = (f"{CROSS}/usr/lib/{triplet}",) if (cross / "usr/lib" / triplet).is_dir() else ()
-    loader = find_loader(roots.twin, roots.host, libraries)
-    if loader is None:
+    if roots.loader is None:
         return
-    finder = _Finder(roots, cross, packages, before, loader)
+    own = f"usr/lib/{triplet(roots.host)}"
+    more = (f"{CROSS}/{own}",) if (cross / own).is_dir() else ()
+    finder = _Finder(roots, cross, replace(roots.loader, libraries=(*more, *roots.loader.libraries)))
     yield from finder.binutils()
-    for name in packages.versions:
-        match = _GCC.fullmatch(name)
-        if match and match["triple"] in (None, _dashed(roots.host)):
+    for name in roots.packages.versions:
+        if match := _compiler(name, roots.host):
             for part in _PARTS[match["part"]]:
                 yield from finder.gcc(part, name, match["major"])
+
+
+def _compiler(package: str, host: Platform) -> re.Match[str] | None:
+    """The parts of a package's name, if it is of a GCC for ``host`` itself."""
+    match = _GCC.fullmatch(package)
+    return match if match and match["triple"] in (None, _dashed(host)) else None
 
 
 @dataclass(frozen=True)
 class _Finder:
     roots: Roots
     cross: Path
-    packages: Packages
-    before: Packages
     loader: Loader
 
     def gcc(self, part: str, package: str, major: str) -> Iterator[Entry]:
@@ -106,7 +107,7 @@ class _Finder:
         for library in ("libexec", "lib"):
             own = f"/usr/{library}/gcc/{host}/{major}/{part}"
             twin = f"/usr/{library}/gcc-cross/{target}/{major}/{part}"
-            suffix = _includes(target, major, part)
+            suffix = _includes(self.roots.target, major, part)
             guards = (
                 # A plugin would be one of the emulated root.
                 Guard(Kind.NO_ARGUMENT_PREFIX, "-fplugin"),
@@ -120,7 +121,7 @@ class _Finder:
     def binutils(self) -> Iterator[Entry]:
         host, target = gnu_triple(self.roots.host), gnu_triple(self.roots.target)
         package = f"binutils-{_dashed(self.roots.host)}"
-        if package not in self.packages.versions:
+        if package not in self.roots.packages.versions:
             return
         yield from self._entry(f"/usr/bin/{host}-as", f"/usr/bin/{target}-as", package)
         plugins = list(self._plugins(target))
@@ -142,18 +143,17 @@ class _Finder:
         self, own: str, twin: str, package: str, suffix: tuple[str, ...] = (), guards: tuple[Guard, ...] = ()
     ) -> Iterator[Entry]:
         """``own`` is the native tool in the twin root, ``twin`` the cross tool that stands in for its emulated like."""
-        if not real_program(self.cross, twin, self.roots.host) or not real_program(
-            self.roots.twin, own, self.roots.host
-        ):
+        roots = self.roots
+        if not real_program(self.cross, twin, roots.host) or not real_program(roots.twin, own, roots.host):
             return
-        emulated = own.replace(gnu_triple(self.roots.host), gnu_triple(self.roots.target))
-        emulated_package = package.replace(_dashed(self.roots.host), _dashed(self.roots.target))
-        there = self.before.versions.get(emulated_package)
-        if there not in (None, self.packages.versions[package]):
+        emulated = own.replace(gnu_triple(roots.host), gnu_triple(roots.target))
+        emulated_package = package.replace(_dashed(roots.host), _dashed(roots.target))
+        if not roots.may_stand_in(package, emulated_package):
             return
+        there = emulated_package in roots.packages_before.versions
         yield Entry(
             emulated,
-            build_time(self.roots, own, emulated, there is not None),
+            build_time(roots, own, emulated, there=there),
             self.loader.program,
             self.loader.prefix(f"{CROSS}{twin}"),
             suffix,
@@ -161,7 +161,7 @@ class _Finder:
         )
 
 
-def _includes(target: str, major: str, part: str) -> tuple[str, ...]:
+def _includes(target: Platform, major: str, part: str) -> tuple[str, ...]:
     """The folders of headers that are compiled into a native cc1 or cc1plus of Debian, in their order, as arguments.
 
     Given before a cross compiler's own, which are some of the same or are not there. -nostdinc would leave out
@@ -169,13 +169,13 @@ def _includes(target: str, major: str, part: str) -> tuple[str, ...]:
     """
     if part == "lto1":
         return ()
-    base = f"/usr/lib/gcc/{target}/{major}"
-    multi = target.replace("i686-", "i386-")
+    gnu, multi = gnu_triple(target), triplet(target)
+    base = f"/usr/lib/gcc/{gnu}/{major}"
     folders = [
         *((f"/usr/include/c++/{major}", f"/usr/include/{multi}/c++/{major}", f"/usr/include/c++/{major}/backward")
           if part == "cc1plus" else ()),
         f"{base}/include", f"/usr/local/include/{multi}", "/usr/local/include", f"{base}/include-fixed/{multi}",
-        f"{base}/include-fixed", f"{base}/../../../../{target}/include", f"/usr/include/{multi}", "/usr/include",
+        f"{base}/include-fixed", f"{base}/../../../../{gnu}/include", f"/usr/include/{multi}", "/usr/include",
     ]  # fmt: skip
     return tuple(word for folder in folders for word in ("-isystem", folder))
 
@@ -186,10 +186,6 @@ def key_parts(packages: Sequence[CrossPackage], host: Platform, target: Platform
 
 
 def release_of(root: Path) -> str:
-    """Which distribution a root is of, as os-release(5) has it: ID and VERSION_ID."""
-    try:
-        text = (root / "usr/lib/os-release").read_text(errors="replace")
-    except OSError:
-        return ""
-    fields = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
-    return " ".join(os.fsdecode(fields.get(name, "").strip('"')) for name in ("ID", "VERSION_ID"))
+    """Which distribution a root is of: ID and VERSION_ID of its os-release."""
+    found = OsRelease.parse(read_inside(root, "/usr/lib/os-release"))
+    return f"{found.id} {found.version_id}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import struct
 import tempfile
 from pathlib import Path
@@ -118,7 +117,7 @@ def _write(path: Path, data: bytes) -> None:
             file.write(data)
             file.close()
             os.chmod(file.name, 0o755)
-            shutil.move(file.name, path)
+            os.replace(file.name, path)
         except BaseException:
             Path(file.name).unlink(missing_ok=True)
             raise

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from xxpy.build.engine.rooted import inside
+from xxpy.build.engine.rooted import read_inside
 
 STATUS = "/var/lib/dpkg/status"
 _INFO = "/var/lib/dpkg/info"
@@ -28,38 +28,26 @@ class Packages:
     root: Path
     versions: Mapping[str, str]
     architectures: Mapping[str, str]
-    sources: Mapping[str, str]
 
     def files(self, package: str) -> Iterator[str]:
         """The paths that ``package`` has brought, as dpkg lists them."""
         names = (f"{package}.list", f"{package}:{self.architectures.get(package, '')}.list")
         for name in names:
-            text = _read(self.root, f"{_INFO}/{name}")
+            text = read_inside(self.root, f"{_INFO}/{name}", _MOST)
             if text:
                 yield from (line for line in text.splitlines() if line.startswith("/") and "\0" not in line)
                 return
 
 
 def read_packages(root: Path) -> Packages:
-    """The packages of ``root``; none where dpkg has no status. Raises OSError."""
+    """The packages of ``root``; none where dpkg has no status."""
     versions: dict[str, str] = {}
     architectures: dict[str, str] = {}
-    sources: dict[str, str] = {}
-    for paragraph in _read(root, STATUS).split("\n\n"):
+    for paragraph in read_inside(root, STATUS, _MOST).split("\n\n"):
         fields = dict(line.split(": ", 1) for line in paragraph.splitlines() if ": " in line and line[0] not in " \t")
         name = fields.get("Package", "")
         if not _NAME.fullmatch(name) or not fields.get("Status", "").endswith(" installed") or name in versions:
             continue
         versions[name] = fields.get("Version", "")
         architectures[name] = fields.get("Architecture", "")
-        sources[name] = fields.get("Source", name).partition(" ")[0]
-    return Packages(root, versions, architectures, sources)
-
-
-def _read(root: Path, path: str) -> str:
-    real = Path(inside(root, path))
-    try:
-        with real.open("rb") as file:
-            return file.read(_MOST).decode(errors="surrogateescape")
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        return ""
+    return Packages(root, versions, architectures)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cached_property
 from pathlib import Path
 
+from xxpy.build.engine.binfmt import ELF_KINDS
 from xxpy.build.engine.rooted import inside
 from xxpy.build.twins.dpkg import Packages, read_packages
 from xxpy.build.twins.rules import ALWAYS, SAME, Rule
 from xxpy.build.twins.table import NAME, Entry, Guard, Kind
+from xxpy.cc.toolchain import multiarch
 from xxpy.errors import XxError
-from xxpy.platforms import Platform, debian_arch, elf_machine, multiarch
+from xxpy.info import OsRelease, Target
+from xxpy.platforms import Platform, debian_arch, elf_machine, qemu_arch
 from xxpy.verify.elf import read_elf
 
 PLACE = "/dev/.xx"
@@ -24,7 +29,18 @@ TWIN = f"{PLACE}/r"
 CROSS = f"{PLACE}/c"
 """The cross packages there."""
 
-_BIG_ENDIAN = ("s390x", "mips", "mips64")
+LOADERS = {"amd64": "/lib64/ld-linux-x86-64.so.2", "arm64": "/lib/ld-linux-aarch64.so.1"}
+"""The loader of a machine that twins can be of, by architecture."""
+
+
+def seen_from_debian(platform: Platform) -> Target:
+    """The Target that a platform is to Debian and Ubuntu."""
+    return Target.from_env({"TARGETPLATFORM": str(platform)}, OsRelease("debian"), os.uname().machine)
+
+
+def triplet(platform: Platform) -> str:
+    """Debian's name of a platform's library folders: ``arm-linux-gnueabihf``."""
+    return multiarch(seen_from_debian(platform))
 
 
 @dataclass(frozen=True)
@@ -43,11 +59,34 @@ class Roots:
     @property
     def same_order(self) -> bool:
         """Whether both machines have the same byte order."""
-        return (self.host.arch in _BIG_ENDIAN) == (self.target.arch in _BIG_ENDIAN)
+        host, target = (ELF_KINDS[qemu_arch(each)] for each in (self.host, self.target))
+        return host.order == target.order
+
+    @cached_property
+    def packages(self) -> Packages:
+        """Those of the twin root."""
+        return read_packages(self.twin)
+
+    @cached_property
+    def packages_before(self) -> Packages:
+        """Those of the emulated root before the step."""
+        return read_packages(self.before)
+
+    @cached_property
+    def loader(self) -> Loader | None:
+        """See `find_loader`."""
+        return find_loader(self.twin, self.host)
+
+    def may_stand_in(self, package: str, emulated: str = "") -> bool:
+        """Whether a twin out of ``package`` may be of use, whose name in the emulated root may be ``emulated``.
+
+        That had it in the same version before the step, or had it not.
+        """
+        return self.packages_before.versions.get(emulated or package) in (None, self.packages.versions[package])
 
     def emulated_path(self, path: str) -> str:
         """What a path of the twin root is called in the emulated one: its multiarch triplet is another."""
-        return path.replace(multiarch(self.host), multiarch(self.target))
+        return path.replace(triplet(self.host), triplet(self.target))
 
 
 @dataclass(frozen=True)
@@ -66,91 +105,73 @@ class Loader:
         return (self.program, "--inhibit-cache", "--argv0", NAME, "--library-path", libraries, program, *arguments)
 
 
-def find_loader(root: Path, host: Platform, more: tuple[str, ...] = ()) -> Loader | None:
-    """The loader of the twin ``root``; None where it cannot keep argv[0] (glibc before 2.33) or there is none.
-
-    ``more`` are folders of libraries besides.
-    """
-    names = {"amd64": "/lib64/ld-linux-x86-64.so.2", "arm64": "/lib/ld-linux-aarch64.so.1"}
-    if host.arch not in names:
+def find_loader(root: Path, host: Platform) -> Loader | None:
+    """The loader of the twin ``root``; None where it cannot keep argv[0] (glibc before 2.33) or there is none."""
+    if host.arch not in LOADERS:
         return None
-    path = Path(inside(root, names[host.arch]))
+    name = triplet(host)
+    folders = ("/usr/local/lib", f"/usr/local/lib/{name}", f"/lib/{name}", f"/usr/lib/{name}")
     try:
+        path = Path(inside(root, LOADERS[host.arch]))
         if b"--argv0" not in path.read_bytes():
             return None
-    except OSError:
+        real = dict.fromkeys(real for folder in folders if os.path.isdir(real := inside(root, folder)))
+    except (OSError, XxError):
         return None
-    triplet = multiarch(host)
-    folders = ["/usr/local/lib", f"/usr/local/lib/{triplet}", f"/lib/{triplet}", f"/usr/lib/{triplet}"]
-    real = {
-        os.path.relpath(inside(root, folder), root): None for folder in folders if os.path.isdir(inside(root, folder))
-    }
-    libraries = (*more, *(f"{TWIN}/{folder}" for folder in real))
-    return Loader(f"{TWIN}/{os.path.relpath(path, root)}", libraries)
+    return Loader(
+        f"{TWIN}/{os.path.relpath(path, root)}", tuple(f"{TWIN}/{os.path.relpath(each, root)}" for each in real)
+    )
 
 
 def find_twins(roots: Roots) -> tuple[list[Entry], str]:
     """The entries of the programs that do the same everywhere, or why there are none. Raises OSError."""
-    packages = read_packages(roots.twin)
-    if not packages.versions:
+    if not roots.packages.versions:
         return [], "the twin root has no dpkg"
-    loader = find_loader(roots.twin, roots.host)
-    if loader is None:
+    if roots.loader is None:
         return [], "the twin root has no loader that can stand in (glibc 2.33 or newer)"
-    before = read_packages(roots.before)
     found: list[Entry] = []
     for rule in SAME:
         if rule.endian and not roots.same_order:
             continue
-        for package in packages.versions:
-            if any(fnmatchcase(package, pattern) for pattern in rule.packages) and same_version(
-                package, packages, before
-            ):
-                found += _entries(rule, package, packages, before, roots, loader)
+        for package in roots.packages.versions:
+            if any(fnmatchcase(package, pattern) for pattern in rule.packages) and roots.may_stand_in(package):
+                found += _entries(rule, package, roots, roots.loader)
     return found, ""
 
 
-def same_version(package: str, packages: Packages, before: Packages) -> bool:
-    """Whether a twin of ``package`` may be of use: the emulated root had it in the same version, or had it not."""
-    return before.versions.get(package) in (None, packages.versions[package])
-
-
-def _entries(
-    rule: Rule, package: str, packages: Packages, before: Packages, roots: Roots, loader: Loader
-) -> Iterator[Entry]:
+def _entries(rule: Rule, package: str, roots: Roots, loader: Loader) -> Iterator[Entry]:
     guards = [*ALWAYS, *rule.guards]
     if not roots.same_order:
         guards.append(Guard(Kind.PLAIN_LOCALE))
-    words = {"arch": debian_arch(roots.target), "triplet": multiarch(roots.host)}
+    words = {"arch": debian_arch(roots.target), "triplet": triplet(roots.host)}
     arguments = tuple(word.format(**words) for word in rule.arguments)
-    for path in sorted(_programs(rule, package, packages, roots)):
+    for path in sorted(_programs(rule, package, roots)):
         emulated = roots.emulated_path(path)
         yield Entry(
             emulated,
-            build_time(roots, path, emulated, package in before.versions),
+            build_time(roots, path, emulated, there=package in roots.packages_before.versions),
             loader.program,
             loader.prefix(f"{TWIN}{path}", arguments),
             guards=tuple(guards),
         )
 
 
-def build_time(roots: Roots, path: str, emulated: str, there: bool) -> int:
+def build_time(roots: Roots, path: str, emulated: str, *, there: bool) -> int:
     """The time that tells the build which a twin may stand in for, in seconds since 1970.
 
     Debian's packages keep it, and it is that of the changelog: the same for all architectures, unless one was built
-    anew. Where the package is in the emulated root already, in the twin's version, it is that file's own.
+    anew. Where the package is ``there`` in the emulated root, in the twin's version, it is that file's own.
     """
-    where = (roots.before, emulated) if there else (roots.twin, path)
-    try:
-        return int(os.lstat(inside(*where)).st_mtime)
-    except OSError:
-        return int(os.lstat(inside(roots.twin, path)).st_mtime)
+    with contextlib.suppress(OSError, XxError):
+        if there:
+            return int(os.lstat(inside(roots.before, emulated)).st_mtime)
+    return int(os.lstat(inside(roots.twin, path)).st_mtime)
 
 
-def _programs(rule: Rule, package: str, packages: Packages, roots: Roots) -> set[str]:
+def _programs(rule: Rule, package: str, roots: Roots) -> set[str]:
     """The real paths of the programs of ``package`` that a rule means."""
     found = set()
-    for listed in packages.files(package):
+    for listed in roots.packages.files(package):
         # Debian's lists may call /usr/bin by its old name.
         name = f"/usr{listed}" if listed.startswith(("/bin/", "/sbin/", "/lib/")) else listed
         if not any(fnmatchcase(name, pattern) for pattern in rule.paths):
