@@ -8,12 +8,11 @@ import io
 import lzma
 import os
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import zstandard
-from webserver import Web, serving
+from webserver import Web
 
 from xxpy.build import fetch
 from xxpy.build.contexts import Contexts, Given, open_all, opened, parse_named
@@ -146,14 +145,6 @@ def test_a_named_folder_that_is_not_there(store: Store, tmp_path: Path) -> None:
     with pytest.raises(SourceError) as caught:
         open_all(tmp_path, tmp_path / "Dockerfile", contexts, store.files)
     assert caught.value.reason == "context-missing"
-
-
-@pytest.fixture
-def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
-    for name in [each for each in os.environ if each.lower().endswith("_proxy")]:
-        monkeypatch.delenv(name)
-    with serving(tmp_path / "web") as running:
-        yield running
 
 
 PACKED = (bytes, gzip.compress, bz2.compress, lzma.compress, zstandard.compress)

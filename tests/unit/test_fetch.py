@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from webserver import Web, serving
+from webserver import Web
 
 from xxpy.build import fetch
 from xxpy.build.fetch import Fetcher
 from xxpy.build.hostca import HostCa
 from xxpy.build.store import Store
 from xxpy.errors import SourceError
-
-
-@pytest.fixture
-def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
-    for name in [each for each in os.environ if each.lower().endswith("_proxy")]:
-        monkeypatch.delenv(name)
-    with serving(tmp_path / "web") as running:
-        yield running
 
 
 @pytest.fixture

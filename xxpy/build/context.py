@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from xxpy.build.disk import pieces_of
 from xxpy.build.dockerfile.ignore import Ignore
 from xxpy.build.graph import CopyAction, Digest, digest_of
 from xxpy.build.selection import Entry, entries_of, found, take
@@ -26,7 +27,6 @@ MOST_ENTRIES = 2_000_000
 
 _LINKS = 40
 """Symbolic links that a path may lead through, as the kernel's own limit (path_resolution(7))."""
-_PIECE = 1 << 20
 _SETTLED = 2_000_000_000
 """Nanoseconds after which a file's times tell it from a later write; younger ones are hashed again."""
 
@@ -85,16 +85,10 @@ class HashCache:
 
 
 def _hash(path: str, size: int) -> str:
-    # O_NONBLOCK: a file that became a FIFO since it was looked at must not stop the build.
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        state = hashlib.sha256()
-        # Most files are small: what is read at once is as long as the file, with a byte more for one that grew.
-        while data := os.read(fd, min(size + 1, _PIECE)):
-            state.update(data)
-        return state.hexdigest()
-    finally:
-        os.close(fd)
+    state = hashlib.sha256()
+    for data in pieces_of(path, size):
+        state.update(data)
+    return state.hexdigest()
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Writing to a disk that may be full, read-only or not ours: errors in words, names made durable."""
+"""Files of others read with care; a disk that may be full, read-only or not ours: errors in words, durable names."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from xxpy.errors import StoreError
+
+_PIECE = 1 << 20
 
 
 @contextlib.contextmanager
@@ -43,6 +45,18 @@ def storing(path: Path, elsewhere: str = "put the store elsewhere") -> Iterator[
 
 def _existing(path: Path) -> Path:
     return next((each for each in (path, *path.parents) if each.exists()), path)
+
+
+def pieces_of(path: str, size: int) -> Iterator[bytes]:
+    """What a file of ``size`` bytes holds, to its end should it have grown; never through a link. Raises OSError."""
+    # O_NONBLOCK: one that has become a FIFO since it was looked at must not stop the build.
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        # Most files are small: a byte more than the file has tells that it did not grow.
+        while data := os.read(fd, min(size + 1, _PIECE)):
+            yield data
+    finally:
+        os.close(fd)
 
 
 def sync_directory(path: Path) -> None:

@@ -39,7 +39,8 @@ _BUILDKIT_S = (
 """Parameters that BuildKit's exporters know and ours do not."""
 
 _ANNOTATION = re.compile(r"annotation(?:-(?P<kind>[a-z-]+))?(?:\[(?P<platform>[^\]]+)\])?\.(?P<key>.+)", re.DOTALL)
-_BOOLEANS = {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}
+BOOLEANS = {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}
+"""Values of parameters and switches, as Docker's command line takes them, in any case."""
 
 
 @dataclass(frozen=True)
@@ -207,9 +208,9 @@ def _boolean(fields: dict[str, str], key: str, text: str) -> bool | None:
     value = fields.pop(key, None)
     if value is None:
         return None
-    if value.lower() not in _BOOLEANS:
+    if value.lower() not in BOOLEANS:
         raise _bad(text, f"{key}={value} is neither true nor false", f"write {key}=true or {key}=false")
-    return _BOOLEANS[value.lower()]
+    return BOOLEANS[value.lower()]
 
 
 def _bad(text: str, problem: str, remedy: str) -> UsageError:

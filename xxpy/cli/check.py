@@ -12,13 +12,14 @@ import click
 from xxpy.build.checking import Checked
 from xxpy.build.dockerfile.checks import Finding
 from xxpy.build.naming import harmless
+from xxpy.build.outputs import BOOLEANS
 from xxpy.errors import UsageError
 
 _META = "xxpy.check."
 _RULE = "-" * 20
 _AROUND = 2
 _METHODS = {"build": "build", "check": "check", "lint": "check", "outline": "outline", "targets": "targets"}
-_SWITCH = {"": True, "1": True, "t": True, "true": True, "0": False, "f": False, "false": False}
+_SWITCH = {**BOOLEANS, "": True}
 
 
 def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:

@@ -6,6 +6,7 @@ They are kept in click's context rather than handed to the command: what is aske
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 from functools import partial
 from typing import Any
 
@@ -23,28 +24,16 @@ def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> Non
 
 _flag = partial(click.option, expose_value=False, callback=_keep)
 
+
+def _choice(name: str, values: type[Enum], help: str) -> Callable[..., Any]:
+    """A flag that takes one of ``values``, ``auto`` where it is not given."""
+    return _flag(name, type=click.Choice([each.value for each in values]), default="auto", show_default=True, help=help)
+
+
 _OPTIONS = (
-    _flag(
-        "--emulation",
-        type=click.Choice([each.value for each in Emulation]),
-        default="auto",
-        show_default=True,
-        help="Which RUNs may be emulated.",
-    ),
-    _flag(
-        "--accelerate",
-        type=click.Choice([each.value for each in Accelerate]),
-        default="auto",
-        show_default=True,
-        help="Whether emulated RUNs start this machine's programs.",
-    ),
-    _flag(
-        "--verify",
-        type=click.Choice([each.value for each in Mode]),
-        default="auto",
-        show_default=True,
-        help="Check the programs in the image.",
-    ),
+    _choice("--emulation", Emulation, "Which RUNs may be emulated."),
+    _choice("--accelerate", Accelerate, "Whether emulated RUNs start this machine's programs."),
+    _choice("--verify", Mode, "Check the programs in the image."),
     _flag(
         "--verify-allow",
         metavar="GLOB",

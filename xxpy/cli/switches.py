@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 import click
 
-_TRUE, _FALSE = ("1", "t", "true"), ("0", "f", "false")
+from xxpy.build.outputs import BOOLEANS
 
 
 class SwitchCommand(click.Command):
@@ -26,10 +26,11 @@ def plain(args: Sequence[str], names: Collection[str]) -> list[str]:
     flags = list(itertools.takewhile(lambda each: each != "--", args))
     for arg in flags:
         name, _, value = arg.partition("=")
-        if name in names and value.lower() in _TRUE:
-            found.append(name)
-        elif name in names and value.lower() in _FALSE:
-            found = [each for each in found if each != name]
-        else:
+        on = BOOLEANS.get(value.lower()) if name in names else None
+        if on is None:
             found.append(arg)
+        elif on:
+            found.append(name)
+        else:
+            found = [each for each in found if each != name]
     return [*found, *args[len(flags) :]]

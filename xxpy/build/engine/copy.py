@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from xxpy.build.disk import pieces_of
 from xxpy.build.engine.places import Owner, make_folders, onto_file, onto_folder, owner_in
 from xxpy.build.engine.rooted import inside
 from xxpy.build.engine.unpack import is_archive, unpack
@@ -19,8 +20,6 @@ from xxpy.build.graph import CopyAction
 from xxpy.build.modes import changed
 from xxpy.build.selection import Entry, Taken, Tree, Walk, entries_of, take
 from xxpy.build.xattrs import kept_xattrs
-
-_PIECE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -184,17 +183,11 @@ class _Copier:
 
 
 def _copy_content(source: str, full: str, size: int) -> None:
-    # O_NOFOLLOW and O_NONBLOCK: the file may have become a link or a FIFO since it was looked at.
-    taken = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    given = os.open(full, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
-        given = os.open(full, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        try:
-            # Most files are small: a byte more than the file has tells that it did not grow.
-            while data := os.read(taken, min(size + 1, _PIECE)):
-                view = memoryview(data)
-                while view:
-                    view = view[os.write(given, view) :]
-        finally:
-            os.close(given)
+        for data in pieces_of(source, size):
+            view = memoryview(data)
+            while view:
+                view = view[os.write(given, view) :]
     finally:
-        os.close(taken)
+        os.close(given)

@@ -96,8 +96,8 @@ class Executor:
                 mounts.shown(vertex, [*self._binds(op, bundle, network), *more]) as (shown, hidden),
                 _stubs(made, shown) as placed,
             ):
-                extra = self._extra(op, home, hidden)
                 op = replace(op, env=tuple(pair for pair in op.env if pair.partition("=")[0] not in hidden))
+                extra = self._extra(op, home, hidden)
                 spec = runtime_spec(op, str(made.merged), user, placed, extra, network.path)
                 (bundle / "config.json").write_text(json.dumps(spec))
                 code = self._start(bundle, name, output)
@@ -110,11 +110,10 @@ class Executor:
 
     def _extra(self, op: ExecOp, home: str, hidden: Mapping[str, str]) -> list[str]:
         """Variables beside the step's own; ``hidden`` are those whose values are secret, which go before its own."""
-        kept = [pair for pair in op.env if pair.partition("=")[0] not in hidden]
-        taken = {pair.partition("=")[0] for pair in kept} | hidden.keys()
+        taken = {pair.partition("=")[0] for pair in op.env} | hidden.keys()
         extra = [
             *(f"{name}={value}" for name, value in hidden.items()),
-            *self.host_ca.environment([*kept, *hidden]),
+            *self.host_ca.environment([*op.env, *hidden]),
             *(each for each in self.proxies if each.partition("=")[0] not in taken),
         ]
         return extra if "HOME" in taken else [*extra, f"HOME={home}"]

@@ -67,13 +67,13 @@ class Networks:
     @contextlib.contextmanager
     def given(self, op: ExecOp) -> Iterator[Network]:
         """The network of a step while it runs. Raises HostError (``no-network``)."""
+        host_loopback = any(address == HOST_GATEWAY for _, address in op.extra_hosts)
         if op.network is NetMode.NONE:
             yield Network("", _LOOPBACK, self._resolv)
         elif op.network is NetMode.HOST or self.refusal:
             yield Network(None, _LOOPBACK, self._resolv)
-        elif op.security is SecurityMode.INSECURE or any(address == HOST_GATEWAY for _, address in op.extra_hosts):
+        elif op.security is SecurityMode.INSECURE or host_loopback:
             # It may be left changed, or reach what others must not: never used again.
-            host_loopback = any(address == HOST_GATEWAY for _, address in op.extra_hosts)
             yield self._network(self._new(host_loopback=host_loopback))
         else:
             try:
