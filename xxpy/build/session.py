@@ -33,7 +33,7 @@ from xxpy.build.remotes import Remotes
 from xxpy.build.runsettings import RunSettings
 from xxpy.build.store import INDEX_TYPE, Store
 from xxpy.build.trees import Tree, export_trees
-from xxpy.build.twins.find import LOADERS
+from xxpy.build.twins import LOADERS
 from xxpy.build.verdict import Verify, require_bases
 from xxpy.errors import DockerfileError, SourceError
 from xxpy.platforms import Platform

@@ -24,6 +24,7 @@ from xxpy.build.graph import digest_of
 from xxpy.build.outcome import Starts
 from xxpy.build.store import Store
 from xxpy.build.tools import Emulator
+from xxpy.build.twins import FETCHED
 from xxpy.build.twins.cross import download_script, find_cross, key_parts, release_of, wanted
 from xxpy.build.twins.dispatcher import dispatcher
 from xxpy.build.twins.find import CROSS, PLACE, TWIN, Roots, find_twins
@@ -36,7 +37,6 @@ _DEAREST = 8
 
 Fetch = Callable[[str, Path], None]
 """Runs a shell script in a twin root that is thrown away, with a folder shown at `FETCHED`."""
-FETCHED = "/.xx-fetched"
 
 
 @dataclass

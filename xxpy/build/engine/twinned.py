@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from xxpy.build.engine import Job
-from xxpy.build.engine.accelerate import FETCHED, Accelerator
 from xxpy.build.engine.cache import Cache
 from xxpy.build.engine.needs import needed
 from xxpy.build.engine.rooted import remove_tree
@@ -24,9 +24,13 @@ from xxpy.build.outcome import Starts
 from xxpy.build.plan import Accelerate
 from xxpy.build.store import Store
 from xxpy.build.tools import Emulator
+from xxpy.build.twins import FETCHED
 from xxpy.build.twins.compare import Comparison, compare
 from xxpy.build.twins.dpkg import STATUS
 from xxpy.errors import HostError, StepError, XxError
+
+if TYPE_CHECKING:
+    from xxpy.build.engine.accelerate import Accelerator
 
 _ENVIRONMENT = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8")
 
@@ -62,6 +66,9 @@ class Twinned:
         self.starts: dict[Digest, Starts] = {}
         self.comparisons: dict[Digest, Comparison] = {}
         if qemu and job.accelerate is not Accelerate.OFF and job.plan.graph.twins:
+            # Imported with the first emulated step that may have twins: most builds have none.
+            from xxpy.build.engine.accelerate import Accelerator
+
             try:
                 self._accelerator = Accelerator(store, cache, work, qemu, job.plan.host)
                 self.emulators = self._accelerator.emulators

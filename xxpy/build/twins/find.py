@@ -13,6 +13,7 @@ from pathlib import Path
 
 from xxpy.build.engine.binfmt import ELF_KINDS
 from xxpy.build.engine.rooted import inside
+from xxpy.build.twins import LOADERS
 from xxpy.build.twins.dpkg import Packages, read_packages
 from xxpy.build.twins.rules import ALWAYS, SAME, Rule
 from xxpy.build.twins.table import NAME, Entry, Guard, Kind
@@ -28,9 +29,6 @@ TWIN = f"{PLACE}/r"
 """The twin root there."""
 CROSS = f"{PLACE}/c"
 """The cross packages there."""
-
-LOADERS = {"amd64": "/lib64/ld-linux-x86-64.so.2", "arm64": "/lib/ld-linux-aarch64.so.1"}
-"""The loader of a machine that twins can be of, by architecture."""
 
 
 def seen_from_debian(platform: Platform) -> Target:
