@@ -19,8 +19,6 @@ from xxpy.build.plan import How, make_plan
 from xxpy.build.probes import State, probe_twins
 from xxpy.build.twins import dispatcher
 from xxpy.build.twins.compare import compare, in_words
-from xxpy.build.twins.cross import CrossPackage, download_script, find_cross, wanted
-from xxpy.build.twins.dpkg import read_packages
 from xxpy.build.twins.find import Roots, find_twins
 from xxpy.build.twins.rules import SAME
 from xxpy.build.twins.table import MAGIC, NAME, Entry, Guard, Kind, encode
@@ -51,9 +49,9 @@ class Root:
             loader.write_bytes(self.elf() + b"--argv0\0")
         self.status = ""
 
-    def elf(self) -> bytes:
+    def elf(self, *libraries: str, loader: str = "/lib64/ld") -> bytes:
         made = Elf(self.machine)
-        made.interpreter = "/lib64/ld"
+        made.libraries, made.interpreter = list(libraries), loader
         return made.data()
 
     def package(self, name: str, version: str, files: Mapping[str, int], built: int = BUILT) -> None:
@@ -94,7 +92,19 @@ def test_a_program_of_a_rules_package_has_a_twin(twin: Root, before: Root) -> No
     assert entry.prefix[-1] == "/dev/.xx/r/usr/bin/tar" and entry.prefix[entry.prefix.index("--argv0") + 1] == NAME
     libraries = entry.prefix[entry.prefix.index("--library-path") + 1]
     assert "/dev/.xx/r/usr/lib/x86_64-linux-gnu" in libraries.split(":")
-    assert Guard(Kind.NO_VARIABLE, "LD_") in entry.guards and list(found(twin, before)) == ["/usr/bin/tar"]
+    assert any(guard.kind is Kind.LIBRARIES for guard in entry.guards) and list(found(twin, before)) == ["/usr/bin/tar"]
+
+
+def test_the_libraries_that_a_twin_has_are_known_to_the_last(twin: Root, before: Root, tmp_path: Path) -> None:
+    twin.package("tar", "1", {"/usr/bin/tar": 0o755})
+    (twin.path / "usr/bin/tar").write_bytes(twin.elf("libacl.so.1", "libc.so.6", "../libodd.so"))
+    os.utime(twin.path / "usr/bin/tar", (BUILT, BUILT))
+    folder = twin.path / "usr/lib/x86_64-linux-gnu"
+    (folder / "libacl.so.1").write_bytes(twin.elf("libattr.so.1", "libacl.so.1"))
+    (tmp_path / "outside.so").write_bytes(twin.elf("libsecret.so.1"))
+    (folder / "libattr.so.1").symlink_to(tmp_path / "outside.so")
+    (guard,) = [each for each in found(twin, before)["/usr/bin/tar"].guards if each.kind is Kind.LIBRARIES]
+    assert guard.one == ("libacl.so.1", "libattr.so.1", "libc.so.6", "glibc-hwcaps", "tls")
 
 
 def test_apt_is_told_the_architecture(twin: Root, before: Root) -> None:
@@ -117,6 +127,10 @@ def test_a_package_of_another_version_has_none(twin: Root, before: Root) -> None
     before.package("sed", "4.9", {"/usr/bin/sed": 0o755}, built=BUILT + 60)
     entries = found(twin, before)
     assert list(entries) == ["/usr/bin/sed"] and entries["/usr/bin/sed"].mtime == BUILT + 60
+    # The same source, built anew for this architecture alone, with another version for it.
+    twin.package("grep", "3.11-4", {"/usr/bin/grep": 0o755})
+    before.package("grep", "3.11-4+b1", {"/usr/bin/grep": 0o755}, built=BUILT + 60)
+    assert found(twin, before)["/usr/bin/grep"].mtime == BUILT + 60
 
 
 def test_byte_order_counts_where_it_is_written(twin: Root, before: Root) -> None:
@@ -144,50 +158,6 @@ def test_links_do_not_lead_out_of_a_root(twin: Root, before: Root, tmp_path: Pat
 
 def test_every_rule_says_why() -> None:
     assert all(rule.why and rule.packages and all(path.startswith("/") for path in rule.paths) for rule in SAME)
-
-
-# -- compilers -------------------------------------------------------------------------------------------------------
-
-
-def test_the_cross_packages_that_are_wanted(twin: Root) -> None:
-    assert wanted(read_packages(twin.path), AMD64, ARM64) == ()
-    twin.package("gcc-14", "14.2.0-19", {})
-    twin.package("cpp-14-x86-64-linux-gnu", "14.2.0-19", {})
-    twin.package("gcc-14-riscv64-linux-gnu", "14.2.0-19cross1", {})
-    twin.package("binutils-x86-64-linux-gnu", "2.44-3", {})
-    twin.package("gcc", "4:14.2.0-1", {})
-    assert wanted(read_packages(twin.path), AMD64, PPC64LE) == (
-        CrossPackage("binutils-powerpc64le-linux-gnu", "2.44-3"),
-        CrossPackage("cpp-14-powerpc64le-linux-gnu", "14.2.0-19"),
-        CrossPackage("gcc-14-powerpc64le-linux-gnu", "14.2.0-19"),
-    )
-
-
-def test_only_the_very_version_is_fetched() -> None:
-    script = download_script([CrossPackage("gcc-14-x", "14.2.0-19")], "/f")
-    assert r"'^14\.2\.0-19(cross[0-9]+)?$'" in script and "apt-get download -q gcc-14-x=" in script
-
-
-def test_parts_of_a_compiler_are_those_of_the_cross_compiler(twin: Root, before: Root, tmp_path: Path) -> None:
-    own, cross = "/usr/libexec/gcc/x86_64-linux-gnu/14", "/usr/libexec/gcc-cross/aarch64-linux-gnu/14"
-    twin.package("cpp-14-x86-64-linux-gnu", "14.2.0-19", {f"{own}/cc1": 0o755})
-    twin.package("binutils-x86-64-linux-gnu", "2.44-3", {"/usr/bin/x86_64-linux-gnu-ld.bfd": 0o755})
-    tools = Root(tmp_path / "cross", AMD64, "x86_64-linux-gnu", X86)
-    names = (f"{cross}/cc1", "/usr/bin/aarch64-linux-gnu-ld.bfd", f"{cross}/liblto_plugin.so")
-    tools.package("cpp-14-aarch64-linux-gnu", "14.2.0-19cross1", dict.fromkeys(names, 0o755))
-    entries = {entry.path: entry for entry in find_cross(roots(twin, before), tools.path)}
-    cc1 = entries["/usr/libexec/gcc/aarch64-linux-gnu/14/cc1"]
-    assert cc1.prefix[-1] == f"/dev/.xx/c{cross}/cc1" and cc1.mtime == BUILT
-    assert cc1.suffix[:2] == ("-isystem", "/usr/lib/gcc/aarch64-linux-gnu/14/include") and "-nostdinc" not in cc1.suffix
-    assert Guard(Kind.NO_ARGUMENT_PREFIX, "-fplugin") in cc1.guards
-    plugin = "/usr/libexec/gcc/aarch64-linux-gnu/14/liblto_plugin.so"
-    guards = entries["/usr/bin/aarch64-linux-gnu-ld.bfd"].guards
-    assert Guard(Kind.REPLACE, plugin, f"/dev/.xx/c{cross}/liblto_plugin.so") in guards
-    assert Guard(Kind.NEXT_AMONG, "-plugin", (plugin,)) in guards
-    before.package("cpp-14-aarch64-linux-gnu", "14.2.0-18", {})
-    assert "/usr/libexec/gcc/aarch64-linux-gnu/14/cc1" not in {
-        entry.path for entry in find_cross(roots(twin, before), tools.path)
-    }
 
 
 # -- the table and the dispatcher ------------------------------------------------------------------------------------

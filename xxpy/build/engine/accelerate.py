@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from xxpy.build.engine import syscalls
 from xxpy.build.engine.cache import Cache, Record
+from xxpy.build.engine.rooted import remove_tree
 from xxpy.build.engine.snapshots import Chain, new_id, view
 from xxpy.build.engine.spec import BindMount
 from xxpy.build.graph import digest_of
@@ -28,6 +30,8 @@ from xxpy.build.twins import FETCHED
 from xxpy.build.twins.cross import download_script, find_cross, key_parts, release_of, wanted
 from xxpy.build.twins.dispatcher import dispatcher
 from xxpy.build.twins.find import CROSS, PLACE, TWIN, Roots, find_twins
+from xxpy.build.twins.golang import find_go
+from xxpy.build.twins.rust import FOLDERS, HELPER, LINKER, MACROS, SHOWN, find_rust
 from xxpy.build.twins.table import encode
 from xxpy.platforms import Platform, qemu_arch
 
@@ -46,6 +50,8 @@ class Shown:
     binds: list[BindMount]
     log: Path
     reason: str = ""
+    macros: Path | None = None
+    """What rustc.pl has made for this machine (`FOLDERS`)."""
 
     def starts(self) -> Starts:
         """What the step has started so far."""
@@ -83,6 +89,11 @@ class Accelerator:
         with self.plain(platform) as shown, view(self._work, twin) as root, view(self._work, before) as below:
             roots = Roots(root, below, self._host, platform)
             entries, shown.reason = find_twins(roots)
+            entries += find_go(roots)
+            rust = find_rust(roots)
+            if rust is not None:
+                entries += rust.entries
+                shown.binds += self._macros(shown, before, rust.linker)
             cross = self._cross(roots, fetch)
             if cross is not None:
                 entries += find_cross(roots, cross)
@@ -91,6 +102,36 @@ class Accelerator:
             table.write_bytes(encode(entries))
             shown.binds += [BindMount(str(root), TWIN), BindMount(str(table), f"{PLACE}/table")]
             yield shown
+
+    def keep(self, shown: Shown, snapshot: str) -> None:
+        """Keep what was made for this machine beside a ``snapshot``, for the steps above it. Raises OSError."""
+        if shown.macros is None or not any((shown.macros / "macros").iterdir()):
+            return
+        kept = self._store.root / "twins" / "macros"
+        kept.mkdir(parents=True, exist_ok=True)
+        for other in list(kept.iterdir()):
+            if not (self._store.snapshots / other.name).exists():
+                remove_tree(other)
+        with contextlib.suppress(FileExistsError):
+            os.rename(shown.macros, kept / snapshot)
+
+    def _macros(self, shown: Shown, before: Chain, linker: str) -> list[BindMount]:
+        """What rustc.pl needs: itself, a linker, and a folder with what steps below have kept."""
+        shown.macros = self._work / f"macros-{secrets.token_hex(4)}"
+        for name in FOLDERS:
+            (shown.macros / name).mkdir(parents=True)
+        for snapshot in before:
+            kept = self._store.root / "twins" / "macros" / snapshot
+            if kept.is_dir():
+                shutil.copytree(kept, shown.macros, dirs_exist_ok=True)
+        for folder in (shown.macros, *(shown.macros / name for name in FOLDERS)):
+            # A step's user may be any.
+            folder.chmod(0o1777)
+        link = shown.log.with_name("link")
+        link.write_text(linker)
+        link.chmod(0o755)
+        writable = BindMount(str(shown.macros), MACROS, ("rw", "nosuid", "nodev"))
+        return [BindMount(str(HELPER), SHOWN), BindMount(str(link), LINKER), writable]
 
     def _cross(self, roots: Roots, fetch: Fetch) -> Path | None:
         """The unpacked cross packages for the compilers of a twin root, fetched if need be; None where it has none."""

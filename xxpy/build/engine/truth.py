@@ -40,7 +40,7 @@ from xxpy.verify.root import Lack, Root
 from xxpy.verify.source import Source, open_regular
 
 I386 = Platform("linux", "386")
-VERSION = 1
+VERSION = 2
 """Raised when the same files would be judged otherwise than before."""
 
 _BEGINNINGS = (b"\x7fELF", b"!<arch>\n")
@@ -52,6 +52,8 @@ _MOST_PROBLEMS = 1000
 _LIBRARY_PATH = "LD_LIBRARY_PATH="
 # ld.so takes what is below it on machines of that level alone (ld.so(8), "Hardware capabilities").
 _HWCAPS = "/glibc-hwcaps/"
+# Go's own sources have programs of many machines in such folders (go help packages).
+_TESTDATA = "/testdata/"
 
 Found = tuple[str, str, str, str]
 """A problem as it is recorded: snapshot, path, message, reason."""
@@ -226,7 +228,8 @@ class Looker:
         if _HWCAPS in path:
             found = [each for each in found if each[1] != "wrong-level"]
         if any(reason == WRONG_MACHINE for _, reason in found):
-            kind = WRONG_OBJECT if header.kind in (ET_REL, ET_CORE) or _only_data(source, header) else WRONG_MACHINE
+            data = header.kind in (ET_REL, ET_CORE) or _TESTDATA in path or _only_data(source, header)
+            kind = WRONG_OBJECT if data else WRONG_MACHINE
             return [(message, kind) for message, reason in found if reason == WRONG_MACHINE]
         if self._platform.os == "linux":
             self._need(source, header, snapshot, path)

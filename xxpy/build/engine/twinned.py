@@ -137,8 +137,11 @@ class Twinned:
                     finally:
                         self.starts[vertex.digest] = shown.starts()
                 if self._job.accelerate is Accelerate.VERIFY:
-                    return self._verified(vertex, below, run, made)
-                return replace(made, twinned=self.starts[vertex.digest].twins > 0)
+                    made = self._verified(vertex, below, run, made)
+                else:
+                    made = replace(made, twinned=self.starts[vertex.digest].twins > 0)
+                self._accelerator.keep(shown, made.snapshot)
+                return made
             except StepError as error:
                 self._tell(Notice(_failed_with_twins(error, self.starts.get(vertex.digest, Starts()))))
         return self._plainly(vertex, below, run)

@@ -30,11 +30,17 @@ EXPECTED: Mapping[str, str] = {
     "var/lib/dbus/machine-id": "it is random",
     "var/lib/systemd/*": "states of a run",
     "*/__pycache__/*.pyc": "where the source was made by the step, its time is part of it",
+    "*/go-build/??/*-a": "an entry of Go's cache ends with the time it was made",
+    "*/.cargo/.global-cache": "cargo's list of when it used what",
 }
 """Files that no two runs of the same step make alike, by pattern of their path (fnmatch), with the reason."""
 
-_PYC_HEAD = 16
-"""Bytes of a .pyc before its code (PEP 552): magic, flags, the source's time and size."""
+_TIMES: Mapping[str, slice] = {".pyc": slice(16, None), "-a": slice(None, -21)}
+"""What must be the same all the same, by the path's end.
+
+A .pyc begins with magic, flags, the source's time and size (PEP 552); an entry of Go's cache ends with 20 digits of
+nanoseconds (cmd/go, cache.go).
+"""
 
 
 @dataclass(frozen=True)
@@ -101,13 +107,14 @@ def _walk(top: Path) -> Iterator[str]:
 def _expected(path: str, one: Path, two: Path) -> str:
     for pattern, reason in EXPECTED.items():
         if fnmatchcase(path, pattern):
-            return reason if not path.endswith(".pyc") or _same_code(one / path, two / path) else ""
+            kept = next((kept for end, kept in _TIMES.items() if path.endswith(end)), None)
+            return reason if kept is None or _same_part(one / path, two / path, kept) else ""
     return ""
 
 
-def _same_code(one: Path, two: Path) -> bool:
+def _same_part(one: Path, two: Path, kept: slice) -> bool:
     try:
-        return one.read_bytes()[_PYC_HEAD:] == two.read_bytes()[_PYC_HEAD:]
+        return one.read_bytes()[kept] == two.read_bytes()[kept]
     except OSError:
         return False
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from xxpy.build.engine.rooted import read_inside
 from xxpy.build.twins.dpkg import Packages
-from xxpy.build.twins.find import CROSS, Loader, Roots, build_time, real_program, seen_from_debian, triplet
-from xxpy.build.twins.rules import ALWAYS
+from xxpy.build.twins.find import CROSS, Roots, build_time, program_at, seen_from_debian, triplet
+from xxpy.build.twins.libraries import Loader
 from xxpy.build.twins.table import Entry, Guard, Kind
 from xxpy.info import OsRelease
 from xxpy.pkg.crossnames import suffix_of
@@ -81,8 +81,8 @@ def find_cross(roots: Roots, cross: Path) -> Iterator[Entry]:
     if roots.loader is None:
         return
     own = f"usr/lib/{triplet(roots.host)}"
-    more = (f"{CROSS}/{own}",) if (cross / own).is_dir() else ()
-    finder = _Finder(roots, cross, replace(roots.loader, libraries=(*more, *roots.loader.libraries)))
+    more = {f"{CROSS}/{own}": cross / own} if (cross / own).is_dir() else {}
+    finder = _Finder(roots, cross, Loader(roots.loader.program, {**more, **roots.loader.folders}))
     yield from finder.binutils()
     for name in roots.packages.versions:
         if match := _compiler(name, roots.host):
@@ -144,21 +144,16 @@ class _Finder:
     ) -> Iterator[Entry]:
         """``own`` is the native tool in the twin root, ``twin`` the cross tool that stands in for its emulated like."""
         roots = self.roots
-        if not real_program(self.cross, twin, roots.host) or not real_program(roots.twin, own, roots.host):
+        program = program_at(self.cross, twin, roots.host)
+        if program is None or program_at(roots.twin, own, roots.host) is None:
             return
         emulated = own.replace(gnu_triple(roots.host), gnu_triple(roots.target))
         emulated_package = package.replace(_dashed(roots.host), _dashed(roots.target))
         if not roots.may_stand_in(package, emulated_package):
             return
         there = emulated_package in roots.packages_before.versions
-        yield Entry(
-            emulated,
-            build_time(roots, own, emulated, there=there),
-            self.loader.program,
-            self.loader.prefix(f"{CROSS}{twin}"),
-            suffix,
-            (*ALWAYS, *guards),
-        )
+        made = program.entry(self.cross, CROSS, self.loader, emulated, build_time(roots, own, emulated, there=there))
+        yield replace(made, suffix=suffix, guards=(*made.guards, *guards))
 
 
 def _includes(target: Platform, major: str, part: str) -> tuple[str, ...]:

@@ -68,7 +68,7 @@ struct table { char magic[8]; u32 count, entries; };
 struct entry { u32 path, program, prefix, suffix, rules, pad; i64 mtime; };
 struct rule { u32 kind, one, two; };
 enum { END, NO_VARIABLE, NO_ARGUMENT, NO_ARGUMENT_PREFIX, FIRST_ARGUMENT, HAS_ARGUMENT, REPLACE, NO_SUFFIX_IF,
-       PLAIN_LOCALE, NEXT_AMONG };
+       PLAIN_LOCALE, NEXT_AMONG, HAS_VARIABLE, LIBRARIES };
 
 static const char *table;
 #define TEXT(offset) (table + (offset))
@@ -185,6 +185,49 @@ static int exists(const char *path) {
 #endif
 }
 
+/* Whether the folder of that many bytes has none of the files `names`. What ld.so would expand cannot be told. */
+static int lacks(const char *folder, u64 size, const u32 *names) {
+    char path[MOST_PATH];
+    if (size >= MOST_PATH - 1)
+        return 0;
+    for (u64 at = 0; at < size; at++)
+        if ((path[at] = folder[at]) == '$')
+            return 0;
+    if (!size)
+        path[size++] = '.';
+    path[size++] = '/';
+    for (; *names; names++) {
+        u64 more = length(TEXT(*names));
+        if (size + more >= MOST_PATH)
+            return 0;
+        for (u64 at = 0; at <= more; at++)
+            path[size + at] = TEXT(*names)[at];
+        if (exists(path))
+            return 0;
+    }
+    return 1;
+}
+
+/* Whether no variable of ld.so(8) would have given the program another library than its twin gets. */
+static int own_libraries(char **variables, const u32 *names) {
+    for (; *variables; variables++) {
+        if (!begins(*variables, "LD_"))
+            continue;
+        if (!begins(*variables, "LD_LIBRARY_PATH="))
+            return 0;
+        const char *folder = *variables + 16;
+        for (u64 size = 0; *folder || size; folder += size + 1) {
+            for (size = 0; folder[size] && folder[size] != ':' && folder[size] != ';';)
+                size++;
+            if (!lacks(folder, size, names))
+                return 0;
+            if (!folder[size])
+                break;
+        }
+    }
+    return 1;
+}
+
 static int permitted(const struct entry *entry, char **arguments, char **variables) {
     for (const struct rule *rule = (const struct rule *)(table + entry->rules); rule->kind != END; rule++) {
         switch (rule->kind) {
@@ -218,6 +261,18 @@ static int permitted(const struct entry *entry, char **arguments, char **variabl
             for (char **each = arguments; *each; each++)
                 if (!compare(*each, TEXT(rule->one)) && (!each[1] || !among(each[1], LIST(rule->two))))
                     return 0;
+            break;
+        case HAS_VARIABLE: {
+            int found = 0;
+            for (char **each = variables; *each; each++)
+                found |= !compare(*each, TEXT(rule->one));
+            if (!found)
+                return 0;
+            break;
+        }
+        case LIBRARIES:
+            if (!own_libraries(variables, LIST(rule->one)))
+                return 0;
             break;
         case PLAIN_LOCALE:
             if (!plain_locale(variables))

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 
 from xxpy.build.engine.binfmt import ELF_KINDS
 from xxpy.build.engine.rooted import inside
-from xxpy.build.twins import LOADERS
 from xxpy.build.twins.dpkg import Packages, read_packages
-from xxpy.build.twins.rules import ALWAYS, SAME, Rule
+from xxpy.build.twins.libraries import Loader, find_loader
+from xxpy.build.twins.rules import SAME, Rule
 from xxpy.build.twins.table import NAME, Entry, Guard, Kind
 from xxpy.cc.toolchain import multiarch
 from xxpy.errors import XxError
@@ -29,6 +30,9 @@ TWIN = f"{PLACE}/r"
 """The twin root there."""
 CROSS = f"{PLACE}/c"
 """The cross packages there."""
+
+_REBUILT = re.compile(r"\+b[0-9]+$")
+_ET_EXEC, _ET_DYN = 2, 3
 
 
 def seen_from_debian(platform: Platform) -> Target:
@@ -73,14 +77,17 @@ class Roots:
     @cached_property
     def loader(self) -> Loader | None:
         """See `find_loader`."""
-        return find_loader(self.twin, self.host)
+        return find_loader(self.twin, TWIN, self.host, triplet(self.host))
 
-    def may_stand_in(self, package: str, emulated: str = "") -> bool:
+    def may_stand_in(self, package: str, emulated: str = "", *, rebuilt: bool = False) -> bool:
         """Whether a twin out of ``package`` may be of use, whose name in the emulated root may be ``emulated``.
 
-        That had it in the same version before the step, or had it not.
+        That had it in the same version before the step, or had it not. What was only ``rebuilt`` may be meant, too: a
+        version that ends in "+b1" is of the same source, built anew for one architecture (Debian Developer's Reference,
+        "binary-only NMU"), and two architectures are two builds in any case.
         """
-        return self.packages_before.versions.get(emulated or package) in (None, self.packages.versions[package])
+        there, twin = self.packages_before.versions.get(emulated or package), self.packages.versions[package]
+        return there is None or there == twin or (rebuilt and _source(there) == _source(twin))
 
     def emulated_path(self, path: str) -> str:
         """What a path of the twin root is called in the emulated one: its multiarch triplet is another."""
@@ -88,37 +95,21 @@ class Roots:
 
 
 @dataclass(frozen=True)
-class Loader:
-    """How a dynamic program of a root is started in a root that lacks its loader and libraries (ld.so(8)).
+class Program:
+    """A program of this machine at its real path in a root. A static one needs no loader."""
 
-    ``program`` and ``libraries`` are paths as the step sees them.
-    """
+    path: str
+    dynamic: bool
 
-    program: str
-    libraries: tuple[str, ...]
-
-    def prefix(self, program: str, arguments: tuple[str, ...] = ()) -> tuple[str, ...]:
-        """The words before the arguments of ``program``, with the argv[0] that it was started with."""
-        libraries = ":".join(self.libraries)
-        return (self.program, "--inhibit-cache", "--argv0", NAME, "--library-path", libraries, program, *arguments)
-
-
-def find_loader(root: Path, host: Platform) -> Loader | None:
-    """The loader of the twin ``root``; None where it cannot keep argv[0] (glibc before 2.33) or there is none."""
-    if host.arch not in LOADERS:
-        return None
-    name = triplet(host)
-    folders = ("/usr/local/lib", f"/usr/local/lib/{name}", f"/lib/{name}", f"/usr/lib/{name}")
-    try:
-        path = Path(inside(root, LOADERS[host.arch]))
-        if b"--argv0" not in path.read_bytes():
-            return None
-        real = dict.fromkeys(real for folder in folders if os.path.isdir(real := inside(root, folder)))
-    except (OSError, XxError):
-        return None
-    return Loader(
-        f"{TWIN}/{os.path.relpath(path, root)}", tuple(f"{TWIN}/{os.path.relpath(each, root)}" for each in real)
-    )
+    def entry(
+        self, root: Path, seen: str, loader: Loader, emulated: str, built: int, arguments: tuple[str, ...] = ()
+    ) -> Entry:
+        """The table's entry of the program in ``root``, which the step sees at ``seen``, for ``emulated``."""
+        own = f"{seen}{self.path}"
+        if not self.dynamic:
+            return Entry(emulated, built, own, (NAME, *arguments))
+        guards = loader.guards(root / self.path.lstrip("/"))
+        return Entry(emulated, built, loader.program, loader.prefix(own, arguments), guards=guards)
 
 
 def find_twins(roots: Roots) -> tuple[list[Entry], str]:
@@ -132,26 +123,27 @@ def find_twins(roots: Roots) -> tuple[list[Entry], str]:
         if rule.endian and not roots.same_order:
             continue
         for package in roots.packages.versions:
-            if any(fnmatchcase(package, pattern) for pattern in rule.packages) and roots.may_stand_in(package):
+            meant = any(fnmatchcase(package, pattern) for pattern in rule.packages)
+            if meant and roots.may_stand_in(package, rebuilt=True):
                 found += _entries(rule, package, roots, roots.loader)
     return found, ""
 
 
 def _entries(rule: Rule, package: str, roots: Roots, loader: Loader) -> Iterator[Entry]:
-    guards = [*ALWAYS, *rule.guards]
+    guards = list(rule.guards)
     if not roots.same_order:
         guards.append(Guard(Kind.PLAIN_LOCALE))
     words = {"arch": debian_arch(roots.target), "triplet": triplet(roots.host)}
     arguments = tuple(word.format(**words) for word in rule.arguments)
-    for path in sorted(_programs(rule, package, roots)):
-        emulated = roots.emulated_path(path)
-        yield Entry(
-            emulated,
-            build_time(roots, path, emulated, there=package in roots.packages_before.versions),
-            loader.program,
-            loader.prefix(f"{TWIN}{path}", arguments),
-            guards=tuple(guards),
-        )
+    for program in sorted(_programs(rule, package, roots), key=lambda each: each.path):
+        emulated = roots.emulated_path(program.path)
+        built = build_time(roots, program.path, emulated, there=package in roots.packages_before.versions)
+        made = program.entry(roots.twin, TWIN, loader, emulated, built, arguments)
+        yield replace(made, guards=(*made.guards, *guards))
+
+
+def _source(version: str) -> str:
+    return _REBUILT.sub("", version)
 
 
 def build_time(roots: Roots, path: str, emulated: str, *, there: bool) -> int:
@@ -166,7 +158,7 @@ def build_time(roots: Roots, path: str, emulated: str, *, there: bool) -> int:
     return int(os.lstat(inside(roots.twin, path)).st_mtime)
 
 
-def _programs(rule: Rule, package: str, roots: Roots) -> set[str]:
+def _programs(rule: Rule, package: str, roots: Roots) -> set[Program]:
     """The real paths of the programs of ``package`` that a rule means."""
     found = set()
     for listed in roots.packages.files(package):
@@ -174,24 +166,24 @@ def _programs(rule: Rule, package: str, roots: Roots) -> set[str]:
         name = f"/usr{listed}" if listed.startswith(("/bin/", "/sbin/", "/lib/")) else listed
         if not any(fnmatchcase(name, pattern) for pattern in rule.paths):
             continue
-        path = real_program(roots.twin, listed, roots.host)
-        if path and path not in rule.but and name not in rule.but:
-            found.add(path)
+        program = program_at(roots.twin, listed, roots.host)
+        if program and program.path not in rule.but and name not in rule.but:
+            found.add(program)
     return found
 
 
-def real_program(root: Path, path: str, host: Platform) -> str:
-    """The real path in ``root`` of a dynamic program of ``host`` at ``path``; empty for everything else."""
+def program_at(root: Path, path: str, host: Platform) -> Program | None:
+    """The program of ``host`` at ``path`` in ``root``; None for everything else, and for what gives rights."""
     try:
         real = inside(root, path)
         info = os.lstat(real)
         if not stat.S_ISREG(info.st_mode) or not info.st_mode & 0o111 or info.st_mode & 0o6000:
-            return ""
+            return None
         if "security.capability" in os.listxattr(real, follow_symlinks=False):
-            return ""
+            return None
         header = read_elf(real)
     except (OSError, XxError):
-        return ""
-    if header.machine != elf_machine(host) or not header.has_interpreter:
-        return ""
-    return f"/{os.path.relpath(real, root)}"
+        return None
+    if header.machine != elf_machine(host) or header.kind not in (_ET_EXEC, _ET_DYN):
+        return None
+    return Program(f"/{os.path.relpath(real, root)}", header.has_interpreter)

@@ -149,6 +149,3 @@ SAME: tuple[Rule, ...] = (
     ),
 )
 """Programs with the same result whatever runs them."""
-
-ALWAYS: tuple[Guard, ...] = (Guard(Kind.NO_VARIABLE, "LD_"), Guard(Kind.NO_VARIABLE, "GLIBC_TUNABLES"))
-"""Guards of every dynamic twin."""

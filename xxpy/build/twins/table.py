@@ -35,6 +35,8 @@ class Kind(IntEnum):
     NO_SUFFIX_IF = 7
     PLAIN_LOCALE = 8
     NEXT_AMONG = 9
+    HAS_VARIABLE = 10
+    LIBRARIES = 11
 
 
 Value = str | tuple[str, ...]
@@ -44,7 +46,8 @@ Value = str | tuple[str, ...]
 class Guard:
     """One condition on a start, or one change of its arguments.
 
-    NO_VARIABLE: no variable's name begins with ``one``.
+    NO_VARIABLE: no variable's name begins with ``one``. HAS_VARIABLE: ``one`` is there, as ``name=value``.
+    LIBRARIES: of ld.so(8)'s variables there is at most LD_LIBRARY_PATH, and none of its folders has one of ``one``.
     NO_ARGUMENT: none is ``one``; NO_ARGUMENT_PREFIX: none begins with it. HAS_ARGUMENT: one of ``one`` is there.
     FIRST_ARGUMENT: the first that is not among ``two`` is one of ``one``; ``-m NAME`` is ``-mNAME`` there.
     NEXT_AMONG: what follows each ``one`` is among ``two``. REPLACE: ``one`` becomes ``two``.

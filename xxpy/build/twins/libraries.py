@@ -1,0 +1,99 @@
+"""How a program of this machine is started in a root that lacks its loader and its libraries, and which those are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from xxpy.build.engine.rooted import inside
+from xxpy.build.twins import LOADERS
+from xxpy.build.twins.table import NAME, Guard, Kind
+from xxpy.errors import XxError
+from xxpy.platforms import Platform
+from xxpy.verify.elf import parse_elf
+from xxpy.verify.elfdeep import read_needs
+from xxpy.verify.source import Source, open_regular
+
+_SUBFOLDERS = ("glibc-hwcaps", "tls")
+"""Folders in a library folder that ld.so looks into first."""
+_MOST = 500
+
+
+@dataclass(frozen=True)
+class Loader:
+    """How a dynamic program is started (ld.so(8)).
+
+    ``program`` is the loader as the step sees it. ``folders`` are those of libraries: how the step sees each, and where
+    it is on this machine.
+    """
+
+    program: str
+    folders: Mapping[str, Path]
+    _known: dict[str, list[str]] = field(default_factory=dict, compare=False, repr=False)
+
+    def prefix(self, program: str, arguments: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """The words before the arguments of ``program``, with the argv[0] that it was started with."""
+        libraries = ":".join(self.folders)
+        return (self.program, "--inhibit-cache", "--argv0", NAME, "--library-path", libraries, program, *arguments)
+
+    def guards(self, file: Path) -> tuple[Guard, ...]:
+        """What has to hold for ``file`` to find in the root just the libraries that it has as a twin."""
+        names = tuple(sorted(self._needed(file)))
+        return (Guard(Kind.LIBRARIES, (*names, *_SUBFOLDERS)), Guard(Kind.NO_VARIABLE, "GLIBC_TUNABLES"))
+
+    def _needed(self, file: Path) -> set[str]:
+        """The names of all libraries that ``file`` is loaded with."""
+        names: set[str] = set()
+        files = [str(file)]
+        for each in files:
+            if each not in self._known:
+                self._known[each] = _needed_by(each)
+            for name in self._known[each]:
+                if name not in names and len(names) < _MOST:
+                    names.add(name)
+                    files += self._found(name, each)
+        return names
+
+    def _found(self, name: str, wanting: str) -> list[str]:
+        """The library ``name`` in the folders, or beside the file that wants it, as DT_RUNPATH often has it."""
+        folders = [str(folder) for folder in self.folders.values()]
+        for folder in (*folders, os.path.dirname(wanting)):
+            real = os.path.realpath(f"{folder}/{name}")
+            if os.path.isfile(real) and any(real.startswith(f"{each}/") for each in (*folders, folder)):
+                return [real]
+        return []
+
+
+def _needed_by(file: str) -> list[str]:
+    try:
+        descriptor, size = open_regular(file)
+    except XxError:
+        return []
+    try:
+        source = Source(descriptor, size, "the library")
+        return [name for name in read_needs(source, parse_elf(source)).libraries if "/" not in name]
+    except (OSError, XxError):
+        return []
+    finally:
+        os.close(descriptor)
+
+
+def find_loader(root: Path, seen: str, host: Platform, triplet: str) -> Loader | None:
+    """The loader of the twin ``root``, which the step sees at ``seen``.
+
+    None where it cannot keep argv[0] (glibc before 2.33) or there is none. ``triplet`` is in names of folders.
+    """
+    if host.arch not in LOADERS:
+        return None
+    folders = ("/usr/local/lib", f"/usr/local/lib/{triplet}", f"/lib/{triplet}", f"/usr/lib/{triplet}")
+    try:
+        path = Path(inside(root, LOADERS[host.arch]))
+        if b"--argv0" not in path.read_bytes():
+            return None
+        real = dict.fromkeys(real for folder in folders if os.path.isdir(real := inside(root, folder)))
+    except (OSError, XxError):
+        return None
+    shown = {f"{seen}/{os.path.relpath(each, root)}": Path(each) for each in real}
+    return Loader(f"{seen}/{os.path.relpath(path, root)}", shown)
