@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from fakeplan import ARM64, digest_of_step, fake_plan
@@ -81,7 +82,13 @@ def test_programs_that_an_emulated_step_started() -> None:
     compared = Comparison(7, (Difference("/f", "has other bytes"),))
     step = StepOutcome(said, False, 1.0, 1.0, "", starts, compared)
     (row,) = step_starts(plan, Outcome("", (), {said: step}))
-    assert (row.twins, row.emulated, row.most, row.same) == (5, 3, ("dpkg 2", "uname 1"), False)
+    assert (row.twins, row.emulated, row.dearest, row.same) == (5, 3, ("dpkg 2x", "uname 1x"), False)
     drawn = io.StringIO()
     print_report(plan, Outcome("", (), {said: step}), drawn)
-    assert "dpkg 2, uname 1" in drawn.getvalue() and "NOT the same" in drawn.getvalue()
+    assert "dpkg 2x, uname 1x" in drawn.getvalue() and "NOT the same" in drawn.getvalue()
+    # Where programs took time, those that took most of it.
+    spent = replace(starts, twin_seconds=1.24, emulated_seconds=7.5, dearest=(("/b/dpkg", 7.44), ("/b/uname", 0.06)))
+    drawn = io.StringIO()
+    print_report(plan, Outcome("", (), {said: replace(step, starts=spent)}), drawn)
+    (line,) = [line for line in drawn.getvalue().splitlines() if "dpkg" in line]
+    assert line.split()[2:9] == ["8", "5", "1.2s", "7.5s", "dpkg", "7.4s", "NOT"]

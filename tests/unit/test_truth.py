@@ -56,13 +56,14 @@ def test_another_architecture(tmp_path: Path) -> None:
         "/lib/bpf.o": elf(BPF, kind=ET_REL), "/lib/gpu.co": elf((224, 64)), "/lib/x.o": elf(ARM64, kind=ET_REL),
         "/lib/libx.a": archive(("a.o", elf(ARM64, kind=ET_REL)), ("b.o", elf(ARM64, kind=ET_REL))),
         "/lib/liby.a": archive(("a.o", elf(kind=ET_REL))), "/lib/libz.a": archive(("a.o", elf(I386, kind=ET_REL))),
-        "/share/ppc": Elf(20, 32, ">").data(),
+        "/share/ppc": Elf(20, 32, ">").data(), "/go/src/elf/testdata/arm": elf(ARM64, kind=ET_EXEC, loader="/lib/x"),
     })  # fmt: skip
     assert found == {
         "/bin/wrong": ["wrong-machine"],
         "/lib/arm.so": ["wrong-machine"],
         "/lib/x.o": ["wrong-object"],
         "/lib/libx.a": ["wrong-object"],
+        "/go/src/elf/testdata/arm": ["wrong-object"],
     }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from binaries import Elf
+from binaries import Elf, archive
 from test_front import graph
 
 from xxpy.build.context import open_context
@@ -315,3 +315,37 @@ def test_byte_code_may_differ_in_its_sources_time_alone(tmp_path: Path) -> None:
     assert compare(tmp_path / "one", tmp_path / "two").equal
     (tmp_path / "two/p/__pycache__/m.pyc").write_bytes(b"b" * 16 + b"cod3")
     assert not compare(tmp_path / "one", tmp_path / "two").equal
+
+
+def rlib(metadata: bytes, code: bytes) -> bytes:
+    return archive(("lib.rmeta", metadata), ("app.o", code))
+
+
+@pytest.mark.parametrize(
+    ("path", "one", "two", "equal"),
+    [
+        ("root/.cache/go-build/0a/0a1b-a", b"v1 a b 1" + b"1" * 20 + b"\n", b"v1 a b 1" + b"2" * 20 + b"\n", True),
+        ("root/.cache/go-build/0a/0a1b-a", b"v1 a b 1" + b"1" * 20 + b"\n", b"v1 a c 1" + b"1" * 20 + b"\n", False),
+        ("src/target/release/deps/libm-1.rlib", rlib(b"ab", b"code"), rlib(b"ba", b"code"), True),
+        ("src/target/release/deps/libm-1.rlib", rlib(b"ab", b"code"), rlib(b"ba", b"cod3"), False),
+        ("src/target/release/deps/libm-1.rlib", rlib(b"ab", b"code"), rlib(b"abc", b"code"), False),
+        ("src/target/release/deps/libm-1.rlib", b"not", b"one", False),
+        ("src/target/release/app.d", b"app: a", b"app: b", False),
+        ("src/target/release/app", b"a", b"b", False),
+    ],
+)
+def test_a_difference_is_expected_only_as_far_as_its_reason_goes(
+    tmp_path: Path, path: str, one: bytes, two: bytes, equal: bool
+) -> None:
+    for name, data in (("one", one), ("two", two)):
+        (tmp_path / name / path).parent.mkdir(parents=True)
+        (tmp_path / name / path).write_bytes(data)
+    comparison = compare(tmp_path / "one", tmp_path / "two")
+    assert comparison.equal is equal and len(comparison.differences) == 1
+
+
+def test_what_cargo_may_write_again_is_expected_to_be_there_or_not(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name / "src/target/release").mkdir(parents=True)
+    (tmp_path / "one/src/target/release/app.d").write_text("app: main.rs")
+    assert compare(tmp_path / "one", tmp_path / "two").equal

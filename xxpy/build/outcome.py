@@ -13,12 +13,18 @@ from xxpy.platforms import Platform
 
 @dataclass(frozen=True)
 class Starts:
-    """How many programs an emulated step started as ``twins``, how many ``emulated``; of each the ``most`` frequent."""
+    """How many programs an emulated step started as ``twins``, how many ``emulated``; of each the ``most`` frequent.
+
+    ``twin_seconds`` and ``emulated_seconds`` are the processor's, about; ``dearest`` are emulated programs with theirs.
+    """
 
     twins: int = 0
     emulated: int = 0
     most: tuple[tuple[str, int], ...] = ()
     most_twins: tuple[tuple[str, int], ...] = ()
+    twin_seconds: float = 0.0
+    emulated_seconds: float = 0.0
+    dearest: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ _FOLDED = ("why", "step", "to make it native")
 _DIGEST_DIGITS = 12
 _WORTH_A_WORD = 0.05
 """Seconds of an emulated step that is shown."""
-_STARTS = ("line", "emulated for", "programs", "as twins", "emulated most", "without twins")
+_STARTS = ("line", "emulated for", "programs", "as twins", "these ran", "others ran", "mostly", "without twins")
 _SAME = {None: "", True: "the same", False: "NOT the same"}
 _ENDLESS = 10_000
 """Columns that no row needs."""
@@ -233,7 +233,9 @@ def _draw_bill(report: Report, stream: TextIO) -> None:
             row.platform,
             str(row.twins + row.emulated),
             str(row.twins),
-            ", ".join(row.most),
+            f"{row.twin_seconds:.1f}s",
+            f"{row.emulated_seconds:.1f}s",
+            ", ".join(row.dearest),
             _SAME[row.same],
         )
         for row in report.starts

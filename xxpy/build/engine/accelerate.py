@@ -20,6 +20,7 @@ from pathlib import Path
 from xxpy.build.engine import syscalls
 from xxpy.build.engine.cache import Cache, Record
 from xxpy.build.engine.rooted import remove_tree
+from xxpy.build.engine.sampling import Sampler
 from xxpy.build.engine.snapshots import Chain, new_id, view
 from xxpy.build.engine.spec import BindMount
 from xxpy.build.graph import digest_of
@@ -50,12 +51,22 @@ class Shown:
     binds: list[BindMount]
     log: Path
     reason: str = ""
+    sampler: Sampler | None = None
     macros: Path | None = None
     """What rustc.pl has made for this machine (`FOLDERS`)."""
 
     def starts(self) -> Starts:
         """What the step has started so far."""
-        return read_starts(self.log)
+        starts = read_starts(self.log)
+        if self.sampler is None:
+            return starts
+        spent = self.sampler.emulated
+        return replace(
+            starts,
+            twin_seconds=self.sampler.twins,
+            emulated_seconds=spent.total() / 1000,
+            dearest=tuple((name, count / 1000) for name, count in _most(spent) if count),
+        )
 
 
 class Accelerator:
@@ -101,7 +112,9 @@ class Accelerator:
             table = shown.log.with_name("table")
             table.write_bytes(encode(entries))
             shown.binds += [BindMount(str(root), TWIN), BindMount(str(table), f"{PLACE}/table")]
-            yield shown
+            shown.sampler = Sampler(shown.log, PLACE)
+            with shown.sampler:
+                yield shown
 
     def keep(self, shown: Shown, snapshot: str) -> None:
         """Keep what was made for this machine beside a ``snapshot``, for the steps above it. Raises OSError."""

@@ -9,38 +9,12 @@ from __future__ import annotations
 import filecmp
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from xxpy.build.layers import OPAQUE
-
-EXPECTED: Mapping[str, str] = {
-    "var/cache/apt/*": "apt's caches have times and the layout of the machine that wrote them",
-    "var/cache/ldconfig/aux-cache": "it has inode numbers and times",
-    "var/log/*": "logs have times",
-    "var/cache/debconf/*": "its files are in the order of a hash that is seeded anew each time",
-    "var/cache/fontconfig/*": "its files have the times of folders",
-    "etc/ssl/private/*": "keys are made of random numbers",
-    "etc/ssl/certs/ssl-cert-snakeoil.pem": "a certificate of a random key",
-    "etc/ssh/ssh_host_*": "keys are made of random numbers",
-    "etc/shadow*": "passwords have the day and a random salt",
-    "etc/machine-id": "it is random",
-    "var/lib/dbus/machine-id": "it is random",
-    "var/lib/systemd/*": "states of a run",
-    "*/__pycache__/*.pyc": "where the source was made by the step, its time is part of it",
-    "*/go-build/??/*-a": "an entry of Go's cache ends with the time it was made",
-    "*/.cargo/.global-cache": "cargo's list of when it used what",
-}
-"""Files that no two runs of the same step make alike, by pattern of their path (fnmatch), with the reason."""
-
-_TIMES: Mapping[str, slice] = {".pyc": slice(16, None), "-a": slice(None, -21)}
-"""What must be the same all the same, by the path's end.
-
-A .pyc begins with magic, flags, the source's time and size (PEP 552); an entry of Go's cache ends with 20 digits of
-nanoseconds (cmd/go, cache.go).
-"""
+from xxpy.build.twins.expected import reason_for
 
 
 @dataclass(frozen=True)
@@ -77,7 +51,7 @@ def compare(one: Path, two: Path) -> Comparison:
     for path in sorted({*_walk(one), *_walk(two)}):
         what = _difference(one / path, two / path)
         if what:
-            found.append(Difference(f"/{path}", what, _expected(path, one, two)))
+            found.append(Difference(f"/{path}", what, reason_for(path, one, two)))
         else:
             same += 1
     return Comparison(same, tuple(found))
@@ -102,21 +76,6 @@ def _walk(top: Path) -> Iterator[str]:
     for folder, folders, files in os.walk(top):
         for name in (*folders, *files):
             yield os.path.relpath(os.path.join(folder, name), top)
-
-
-def _expected(path: str, one: Path, two: Path) -> str:
-    for pattern, reason in EXPECTED.items():
-        if fnmatchcase(path, pattern):
-            kept = next((kept for end, kept in _TIMES.items() if path.endswith(end)), None)
-            return reason if kept is None or _same_part(one / path, two / path, kept) else ""
-    return ""
-
-
-def _same_part(one: Path, two: Path, kept: slice) -> bool:
-    try:
-        return one.read_bytes()[kept] == two.read_bytes()[kept]
-    except OSError:
-        return False
 
 
 def _difference(one: Path, two: Path) -> str:

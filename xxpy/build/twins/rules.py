@@ -87,7 +87,7 @@ SAME: tuple[Rule, ...] = (
         ("apt",),
         ("/usr/bin/apt", "/usr/bin/apt-get", "/usr/bin/apt-cache", "/usr/bin/apt-mark"),
         "it is told the root's architecture; dpkg, which it starts, is emulated",
-        guards=(*_not("-v", "--version", "-h", "--help", "help"), Guard(Kind.NO_VARIABLE, "APT_CONFIG")),
+        guards=_not("-v", "--version", "-h", "--help", "help"),
         arguments=("-o", "APT::Architecture={arch}"),
     ),
     Rule(("apt",), ("/usr/lib/apt/methods/*", "/usr/lib/apt/apt-helper"), "they fetch and check what apt tells them"),

@@ -1,0 +1,94 @@
+"""Dockerfiles as projects publish them, none of which speaks of platforms: with twins each makes what QEMU alone makes.
+
+Each folder in `twins` is a context. What may differ in it besides what no two runs make alike (`expected.py`) is in its
+expected.json, with the reason. Those that say ``# large`` take QEMU alone a quarter of an hour and more: they are run
+where XX_TESTS_LARGE is set (make test-twins).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pytest
+from conftest import kept, lacking
+from support import BOTH, Done, Xx, kept_bases, store_from
+
+from xxpy.build.probes import BINFMT_KERNEL, kernel_version
+
+FOLDER = Path(__file__).with_name("twins")
+CASES = sorted(each.name for each in FOLDER.iterdir())
+LIGHT = ("flags", "generated-source", "make", "never-dispatched", "uname-in-the-name")
+OTHERS = ("linux/arm/v7", "linux/s390x")
+"""One with 32 bits, one with the other byte order; in Debian's archive both are in step in bookworm."""
+HOUR = 3600
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory, bases: object) -> Path:
+    """A store with Debian for the platforms here: what cases have in common is made once."""
+    if kernel_version(os.uname().release) < BINFMT_KERNEL:
+        lacking("Linux 6.7, whose binfmt_misc a build may have for itself")
+    if not shutil.which("cc"):
+        lacking("a C compiler for the dispatcher")
+    kept("base", "debian:trixie", "--platform", BOTH)
+    return store_from(kept_bases(), tmp_path_factory.mktemp("published") / "store")
+
+
+def verified(store: Path, folder: Path, platform: str, base: str = "debian:trixie") -> Done:
+    """Build the context ``folder`` with twins and without, and compare."""
+    dockerfile = folder / "Dockerfile"
+    dockerfile.write_text(dockerfile.read_text().replace("debian:trixie", base))
+    done = Xx(store, folder).run(
+        "build", "--progress", "plain", "--host-ca", "auto", "--accelerate", "verify", "--platform", platform, ".",
+        timeout=HOUR,
+    )  # fmt: skip
+    assert done.code == 0, done
+    return done
+
+
+def unexpected(done: Done, folder: Path) -> list[str]:
+    """The lines of paths that differ and should not."""
+    file = folder / "expected.json"
+    reasons = json.loads(file.read_text()) if file.exists() else {}
+    found = []
+    for number, verdict in re.findall(r"^#(\d+) ((?:NOT )?the same with twins .*)$", done.err, re.MULTILINE):
+        count = int(re.findall(r"(\d+) not,", verdict)[0])
+        shown = re.findall(rf"^#{number}   (/\S+) (.*)$", done.err, re.MULTILINE)[:count]
+        assert len(shown) == count, f"more than can be shown differ: {done}"
+        found += [f"{path} {how}" for path, how in shown if not any(fnmatchcase(path, each) for each in reasons)]
+    return found
+
+
+def started_as_twins(done: Done) -> int:
+    """How many programs the emulated steps started as twins, as the end of the build says."""
+    rows = re.findall(r"^\d+ +linux/\S+ +\d+ +(\d+) .*the same", done.err, re.MULTILINE)
+    return sum(map(int, rows))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_it_makes_the_same(store: Path, tmp_path: Path, case: str) -> None:
+    text = (FOLDER / case / "Dockerfile").read_text()
+    assert "platform" not in text.lower() and "TARGETARCH" not in text
+    if "# large" in text and not os.environ.get("XX_TESTS_LARGE"):
+        pytest.skip("it is large: make test-twins runs it")
+    folder = shutil.copytree(FOLDER / case, tmp_path / "context")
+    done = verified(store, folder, "linux/arm64")
+    assert unexpected(done, folder) == []
+    assert started_as_twins(done) > 0, done
+
+
+@pytest.mark.parametrize("platform", OTHERS)
+@pytest.mark.parametrize("case", LIGHT)
+def test_it_makes_the_same_for_others(store: Path, tmp_path: Path, case: str, platform: str) -> None:
+    kept("base", "debian:bookworm", "--platform", ",".join(("linux/amd64", *OTHERS)))
+    if not (tmp_path.parent / "others").exists():
+        store_from(kept_bases(), tmp_path.parent / "others")
+    folder = shutil.copytree(FOLDER / case, tmp_path / "context")
+    done = verified(tmp_path.parent / "others", folder, platform, "debian:bookworm")
+    assert unexpected(done, folder) == []
+    assert started_as_twins(done) > 0, done

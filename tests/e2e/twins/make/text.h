@@ -1,0 +1,4 @@
+#include <stddef.h>
+#include <stdio.h>
+
+size_t count_words(FILE *from);

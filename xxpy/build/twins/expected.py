@@ -1,0 +1,102 @@
+"""What no two runs of the same step make alike, whatever runs its programs: by path, with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import partial
+from pathlib import Path
+
+_AR_MAGIC, _AR_HEADER = b"!<arch>\n", 60
+
+
+def _anything(one: Path, two: Path) -> bool:
+    return True
+
+
+def _same_part(part: slice, one: Path, two: Path) -> bool:
+    return _read(one)[part] == _read(two)[part]
+
+
+def _there_in_one(one: Path, two: Path) -> bool:
+    return one.exists() != two.exists()
+
+
+def _same_code(one: Path, two: Path) -> bool:
+    """Whether two Rust libraries differ in rustc's metadata alone, and that not in size."""
+    first, second = (dict(_members(_read(path.with_suffix(".rlib")))) for path in (one, two))
+    size = len(first.pop(_METADATA, b""))
+    return size > 0 and size == len(second.pop(_METADATA, b"")) and first == second
+
+
+_METADATA = b"lib.rmeta/"
+
+
+def _members(archive: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Name and content of each member of an ar archive (ar(5))."""
+    at = len(_AR_MAGIC)
+    while archive.startswith(_AR_MAGIC) and at + _AR_HEADER <= len(archive):
+        name, size = archive[at : at + 16].rstrip(), archive[at + 48 : at + 58].strip()
+        if not size.isdigit():
+            return
+        at += _AR_HEADER
+        yield name, archive[at : at + int(size)]
+        at += int(size) + int(size) % 2
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a file differs, in words, if ``holds`` says of both files that it is no more than that."""
+
+    why: str
+    holds: Callable[[Path, Path], bool] = _anything
+
+
+EXPECTED: Mapping[str, Reason] = {
+    "var/cache/apt/*": Reason("apt's caches have times and the layout of the machine that wrote them"),
+    "var/cache/ldconfig/aux-cache": Reason("it has inode numbers and times"),
+    "var/log/*": Reason("logs have times"),
+    "var/cache/debconf/*": Reason("its files are in the order of a hash that is seeded anew each time"),
+    "var/cache/fontconfig/*": Reason("its files have the times of folders"),
+    "etc/ssl/private/*": Reason("keys are made of random numbers"),
+    "etc/ssl/certs/ssl-cert-snakeoil.pem": Reason("a certificate of a random key"),
+    "etc/ssh/ssh_host_*": Reason("keys are made of random numbers"),
+    "etc/shadow*": Reason("passwords have the day and a random salt"),
+    "etc/machine-id": Reason("it is random"),
+    "var/lib/dbus/machine-id": Reason("it is random"),
+    "var/lib/systemd/*": Reason("states of a run"),
+    # PEP 552: a .pyc begins with magic, flags, and the time and size of its source.
+    "*/__pycache__/*.pyc": Reason(
+        "where the source was made by the step, its time is part of it", partial(_same_part, slice(16, None))
+    ),
+    # cmd/go, cache.go: an entry ends with 20 digits of nanoseconds and a line feed.
+    "*/go-build/??/*-a": Reason(
+        "an entry of Go's cache ends with the time it was made", partial(_same_part, slice(None, -21))
+    ),
+    "*/.cargo/.global-cache": Reason("cargo's list of when it used what"),
+    "*/.fingerprint/*": Reason("cargo's fingerprints have the times of files"),
+    "*/target/*.d": Reason("cargo tells by a hash that is seeded anew whether to write it again", _there_in_one),
+    "*/lib*.rlib": Reason(
+        "rustc lists what a function needs of the processor in the order of a hash, which is the machine's; "
+        "the code is the same",
+        _same_code,
+    ),
+    "*/lib*.rmeta": Reason("as the library beside it", _same_code),
+}
+"""By pattern of the path (fnmatch)."""
+
+
+def reason_for(path: str, one: Path, two: Path) -> str:
+    """Why ``path``, without a slash before it, differs below ``one`` and ``two``; empty if it should not."""
+    for pattern, reason in EXPECTED.items():
+        if fnmatchcase(path, pattern) and reason.holds(one / path, two / path):
+            return reason.why
+    return ""
