@@ -20,6 +20,7 @@ from xxpy.build.probes import State, probe_twins
 from xxpy.build.twins import dispatcher
 from xxpy.build.twins.compare import compare, in_words
 from xxpy.build.twins.find import Roots, find_twins
+from xxpy.build.twins.retold import find_retold
 from xxpy.build.twins.rules import SAME
 from xxpy.build.twins.table import MAGIC, NAME, Entry, Guard, Kind, encode
 from xxpy.errors import HostError
@@ -349,3 +350,22 @@ def test_what_cargo_may_write_again_is_expected_to_be_there_or_not(tmp_path: Pat
         (tmp_path / name / "src/target/release").mkdir(parents=True)
     (tmp_path / "one/src/target/release/app.d").write_text("app: main.rs")
     assert compare(tmp_path / "one", tmp_path / "two").equal
+
+
+def test_dpkg_is_told_another_architecture(twin: Root, before: Root, tmp_path: Path) -> None:
+    twin.package("dpkg", "1.22", {"/usr/bin/dpkg": 0o755, "/usr/bin/dpkg-divert": 0o755, "/usr/bin/dpkg-query": 0o755})
+    words = {
+        "dpkg": b"arch-native\0amd64\0%02x\0 1.22 (amd64)\0",
+        "dpkg-divert": b"native\0amd64\0 amd64 (amd64)\0",
+        "dpkg-query": b"1.22 (amd64)\0",
+    }
+    for name, text in words.items():
+        path = twin.path / "usr/bin" / name
+        path.write_bytes(twin.elf() + text)
+        os.utime(path, (BUILT, BUILT))
+    entries = {entry.path: entry for entry in find_retold(roots(twin, before), tmp_path)}
+    # What has the word in another place may mean something else by it.
+    assert sorted(entries) == ["/usr/bin/dpkg", "/usr/bin/dpkg-query"]
+    assert (tmp_path / "dpkg").read_bytes().endswith(b"arch-native\0arm64\0%02x\0 1.22 (arm64)\0")
+    assert entries["/usr/bin/dpkg"].prefix[-1] == "/dev/.xx/retold/dpkg" and entries["/usr/bin/dpkg"].mtime == BUILT
+    assert not list(find_retold(roots(twin, before, PPC64LE), tmp_path))

@@ -32,8 +32,10 @@ from xxpy.build.twins.cross import download_script, find_cross, key_parts, relea
 from xxpy.build.twins.dispatcher import dispatcher
 from xxpy.build.twins.find import CROSS, PLACE, TWIN, Roots, find_twins
 from xxpy.build.twins.golang import find_go
+from xxpy.build.twins.retold import SHOWN as RETOLD
+from xxpy.build.twins.retold import find_retold
 from xxpy.build.twins.rust import FOLDERS, HELPER, LINKER, MACROS, SHOWN, find_rust
-from xxpy.build.twins.table import encode
+from xxpy.build.twins.table import Entry, encode
 from xxpy.platforms import Platform, qemu_arch
 
 _LOG_BYTES = 4 << 20
@@ -100,6 +102,7 @@ class Accelerator:
         with self.plain(platform) as shown, view(self._work, twin) as root, view(self._work, before) as below:
             roots = Roots(root, below, self._host, platform)
             entries, shown.reason = find_twins(roots)
+            entries += self._retold(roots, shown)
             entries += find_go(roots)
             rust = find_rust(roots)
             if rust is not None:
@@ -127,6 +130,12 @@ class Accelerator:
                 remove_tree(other)
         with contextlib.suppress(FileExistsError):
             os.rename(shown.macros, kept / snapshot)
+
+    def _retold(self, roots: Roots, shown: Shown) -> list[Entry]:
+        folder = self._work / f"retold-{secrets.token_hex(4)}"
+        folder.mkdir()
+        shown.binds.append(BindMount(str(folder), RETOLD))
+        return list(find_retold(roots, folder))
 
     def _macros(self, shown: Shown, before: Chain, linker: str) -> list[BindMount]:
         """What rustc.pl needs: itself, a linker, and a folder with what steps below have kept."""

@@ -32,6 +32,7 @@ CROSS = f"{PLACE}/c"
 """The cross packages there."""
 
 _REBUILT = re.compile(r"\+b[0-9]+$")
+_VERSION = re.compile(r"[0-9.]+")
 _ET_EXEC, _ET_DYN = 2, 3
 
 
@@ -133,13 +134,26 @@ def _entries(rule: Rule, package: str, roots: Roots, loader: Loader) -> Iterator
     guards = list(rule.guards)
     if not roots.same_order:
         guards.append(Guard(Kind.PLAIN_LOCALE))
-    words = {"arch": debian_arch(roots.target), "triplet": triplet(roots.host)}
+    multi = triplet(roots.host)
+    words = {
+        "arch": debian_arch(roots.target),
+        "triplet": multi,
+        "perl": _perl_version(roots.twin, multi),
+    }
     arguments = tuple(word.format(**words) for word in rule.arguments)
     for program in sorted(_programs(rule, package, roots), key=lambda each: each.path):
         emulated = roots.emulated_path(program.path)
         built = build_time(roots, program.path, emulated, there=package in roots.packages_before.versions)
         made = program.entry(roots.twin, TWIN, loader, emulated, built, arguments)
         yield replace(made, guards=(*made.guards, *guards))
+
+
+def _perl_version(root: Path, multi: str) -> str:
+    """What the folder of perl's compiled modules is called; "none" where there is none."""
+    with contextlib.suppress(OSError, XxError):
+        names = os.listdir(inside(root, f"/usr/lib/{multi}/perl"))
+        return max((name for name in names if _VERSION.fullmatch(name)), default="none")
+    return "none"
 
 
 def _source(version: str) -> str:

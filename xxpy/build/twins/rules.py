@@ -25,8 +25,9 @@ class Rule:
     """Programs of ``packages`` (fnmatch patterns of binary packages) at ``paths`` (fnmatch patterns, real paths).
 
     ``but`` are paths that are left out. ``arguments`` are put before the program's own, with ``{arch}`` for the Debian
-    architecture of the emulated root and ``{triplet}`` for this machine's multiarch triplet. ``endian`` programs
-    write or read what has the byte order of the machine: only for targets of the same.
+    architecture of the emulated root, ``{triplet}`` for this machine's multiarch triplet, and ``{perl}`` for the
+    version in the folder of perl's compiled modules. ``endian`` programs write or read what has the byte order of the
+    machine: only for targets of the same.
     """
 
     packages: tuple[str, ...]
@@ -118,7 +119,7 @@ SAME: tuple[Rule, ...] = (
             Guard(Kind.FIRST_ARGUMENT, _PERL_SCRIPTS, ("-w", "-T", "-W")),
             *(Guard(Kind.NO_VARIABLE, each) for each in ("PERL5", "PERLLIB", "PERLIO", "PERL_UNICODE")),
         ),
-        arguments=("-I/dev/.xx/r/usr/lib/{triplet}/perl-base",),
+        arguments=("-I/dev/.xx/r/usr/lib/{triplet}/perl-base", "-I/dev/.xx/r/usr/lib/{triplet}/perl/{perl}"),
     ),
     Rule(("git",), ("/usr/bin/git", "/usr/lib/git-core/*"), "objects have one byte order", guards=_not("version")),
     Rule(("curl",), ("/usr/bin/curl",), "what a server answers", guards=_VERSION),
