@@ -122,15 +122,17 @@ static int plain_locale(char **variables) {
     return 1;
 }
 
-/* Whether the first argument that is no flag among `flags` is one of `list`; "-m NAME" is looked up as "-mNAME". */
+/* Whether the first argument that is no flag among `flags` is one of `list`; "-m NAME" is looked up as "-mNAME", and
+ * "-c CODE" as "-cCODE". */
 static int first_is(char **arguments, const u32 *list, const u32 *flags) {
-    char joined[256] = "-m";
+    char joined[256];
     while (*arguments && among(*arguments, flags))
         arguments++;
     if (!*arguments)
         return 0;
-    if (compare(*arguments, "-m"))
+    if (compare(*arguments, "-m") && compare(*arguments, "-c"))
         return among(*arguments, list);
+    joined[0] = '-', joined[1] = (*arguments)[1];
     u64 size = arguments[1] ? length(arguments[1]) : sizeof joined;
     if (size + 3 > sizeof joined)
         return 0;

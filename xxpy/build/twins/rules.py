@@ -41,6 +41,8 @@ class Rule:
 
 _PYTHON_SCRIPTS = (
     "/usr/bin/py3compile", "/usr/bin/py3clean", "-mpy_compile", "-mcompileall", "/usr/lib/python3.9/py_compile.py",
+    # What debpython asks of it for each package.
+    "-cimport importlib.util; print(importlib.util.MAGIC_NUMBER)", "-cimport sys; print(sys.implementation.cache_tag)",
     *(f"/usr/lib/python3.{minor}/{name}.py" for minor in range(10, 20) for name in ("py_compile", "compileall")),
 )  # fmt: skip
 _PERL_SCRIPTS = (

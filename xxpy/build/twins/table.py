@@ -49,7 +49,8 @@ class Guard:
     NO_VARIABLE: no variable's name begins with ``one``. HAS_VARIABLE: ``one`` is there, as ``name=value``.
     LIBRARIES: of ld.so(8)'s variables there is at most LD_LIBRARY_PATH, and none of its folders has one of ``one``.
     NO_ARGUMENT: none is ``one``; NO_ARGUMENT_PREFIX: none begins with it. HAS_ARGUMENT: one of ``one`` is there.
-    FIRST_ARGUMENT: the first that is not among ``two`` is one of ``one``; ``-m NAME`` is ``-mNAME`` there.
+    FIRST_ARGUMENT: the first that is not among ``two`` is one of ``one``; ``-m NAME`` is ``-mNAME``
+    there, ``-c CODE`` ``-cCODE``.
     NEXT_AMONG: what follows each ``one`` is among ``two``. REPLACE: ``one`` becomes ``two``.
     NO_SUFFIX_IF: no suffix if ``one`` is there. PLAIN_LOCALE: no locale but C and POSIX is asked for.
     """
