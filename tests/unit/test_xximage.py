@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -21,6 +23,7 @@ from xxpy.build.plan import Plan
 from xxpy.build.store import Store
 from xxpy.errors import SourceError
 from xxpy.platforms import Platform
+from xxpy.verify.elf import ElfHeader, read_elf
 
 AMD64, ARM64 = Platform("linux", "amd64"), Platform("linux", "arm64")
 ROOT = Path(__file__).parents[2]
@@ -143,3 +146,17 @@ def test_an_installed_package_carries_the_recipe(tmp_path: Path) -> None:
     for name, path in xximage.sources():
         inside = name if name.startswith("xxpy/") else f"xxpy/_image/{name}"
         assert held[inside] == path.read_bytes(), name
+    # Where there is a C compiler, a wheel brings the dispatcher compiled, and is for one machine.
+    machine = os.uname().machine
+    program = held.get(f"xxpy/build/twins/dispatcher-{machine}", b"")
+    made = next(tmp_path.glob("*.whl")).name
+    if shutil.which("cc") and machine in ("x86_64", "aarch64"):
+        assert b"XX-EMBEDDED-QEMU" in program and made.endswith(f"manylinux2014_{machine}.whl")
+        assert read_elf_of(tmp_path, program).machine == {"x86_64": 62, "aarch64": 183}[machine]
+    else:
+        assert not program and made.endswith("py3-none-any.whl")
+
+
+def read_elf_of(folder: Path, data: bytes) -> ElfHeader:
+    (folder / "program").write_bytes(data)
+    return read_elf(folder / "program")

@@ -74,6 +74,20 @@ static const char *table;
 #define TEXT(offset) (table + (offset))
 #define LIST(offset) ((const u32 *)(table + (offset)))
 
+/* The compiler calls these of its own accord. Volatile, or it would make each a call of itself. */
+__attribute__((used)) void *memset(void *to, int value, unsigned long size) {
+    for (volatile char *at = to; size--; at++)
+        *at = value;
+    return to;
+}
+
+__attribute__((used)) void *memcpy(void *to, const void *from, unsigned long size) {
+    volatile char *at = to;
+    for (const char *each = from; size--; each++, at++)
+        *at = *each;
+    return to;
+}
+
 static u64 length(const char *text) {
     u64 count = 0;
     while (text[count])
