@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 
 PLATFORMS ?= linux/amd64,linux/arm64
 
-.PHONY: help venv setup demo image test test-matrix test-unit lint bench clean
+.PHONY: help venv setup demo image test test-matrix test-twins test-unit lint bench clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -34,6 +34,10 @@ test: venv ## every test
 test-matrix: setup ## every project for every platform, as a table (an hour)
 	@tools/setup test
 	@$(BIN)/python tests/matrix/run.py
+
+test-twins: setup ## every published Dockerfile with twins and without, compared (two hours)
+	@tools/setup test
+	@XX_TESTS_LARGE=1 $(BIN)/python -m pytest tests/e2e/test_twins_published.py $(PYTEST_ARGS)
 
 test-unit: venv ## the tests that need nothing of the machine, in seconds
 	@$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)

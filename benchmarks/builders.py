@@ -31,13 +31,17 @@ class Failed(Exception):
 
 @dataclass(frozen=True)
 class Job:
-    """One build, written as an OCI archive. ``compression`` is that of its layers, empty for the usual one."""
+    """One build, written as an OCI archive. ``compression`` is that of its layers, empty for the usual one.
+
+    What is not ``exported`` stays in the builder's cache.
+    """
 
     dockerfile: Path
     context: Path
     platforms: Sequence[str] = ()
     cached: bool = False
     compression: str = ""
+    exported: bool = True
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,8 @@ def _flags(job: Job, out: Path) -> list[str]:
     """Those that `xx build` and buildx have in common."""
     compression = f",compression={job.compression}" if job.compression else ""
     return [
-        "--progress", "plain", "-f", str(job.dockerfile), "-o", f"type=oci,dest={out}{compression}",
+        "--progress", "plain", "-f", str(job.dockerfile),
+        "-o", f"type=oci,dest={out}{compression}" if job.exported else "type=cacheonly",
         *(["--platform", ",".join(job.platforms)] if job.platforms else []),
         *([] if job.cached else ["--no-cache"]),
         str(job.context),
