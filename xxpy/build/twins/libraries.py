@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +32,7 @@ class Loader:
     program: str
     folders: Mapping[str, Path]
     _known: dict[str, list[str]] = field(default_factory=dict, compare=False, repr=False)
+    _places: dict[str, list[str]] = field(default_factory=dict, compare=False, repr=False)
 
     def prefix(self, program: str, arguments: tuple[str, ...] = ()) -> tuple[str, ...]:
         """The words before the arguments of ``program``, with the argv[0] that it was started with."""
@@ -59,11 +60,19 @@ class Loader:
     def _found(self, name: str, wanting: str) -> list[str]:
         """The library ``name`` in the folders, or beside the file that wants it, as DT_RUNPATH often has it."""
         folders = [str(folder) for folder in self.folders.values()]
-        for folder in (*folders, os.path.dirname(wanting)):
-            real = os.path.realpath(f"{folder}/{name}")
-            if os.path.isfile(real) and any(real.startswith(f"{each}/") for each in (*folders, folder)):
-                return [real]
-        return []
+        if name not in self._places:
+            self._places[name] = _first(name, folders, folders)
+        beside = os.path.dirname(wanting)
+        return self._places[name] or _first(name, [beside], [*folders, beside])
+
+
+def _first(name: str, folders: Sequence[str], within: Sequence[str]) -> list[str]:
+    """The real path of ``name`` in the first of ``folders`` that has it, if it is ``within`` those."""
+    for folder in folders:
+        real = os.path.realpath(path) if os.path.islink(path := f"{folder}/{name}") else path
+        if os.path.isfile(real) and any(real.startswith(f"{each}/") for each in within):
+            return [real]
+    return []
 
 
 def _needed_by(file: str) -> list[str]:
