@@ -46,8 +46,10 @@ class Root:
         loader = path / "usr/lib64/ld-linux-x86-64.so.2"
         if machine == X86:
             (path / "lib64").symlink_to("usr/lib64")
-            loader.parent.mkdir()
-            loader.write_bytes(self.elf() + b"--argv0\0")
+        else:
+            loader = path / "usr/lib/ld-linux-aarch64.so.1"
+        loader.parent.mkdir(exist_ok=True)
+        loader.write_bytes(self.elf() + b"--argv0\0")
         self.status = ""
 
     def elf(self, *libraries: str, loader: str = "/lib64/ld") -> bytes:
@@ -106,6 +108,22 @@ def test_the_libraries_that_a_twin_has_are_known_to_the_last(twin: Root, before:
     (folder / "libattr.so.1").symlink_to(tmp_path / "outside.so")
     (guard,) = [each for each in found(twin, before)["/usr/bin/tar"].guards if each.kind is Kind.LIBRARIES]
     assert guard.one == ("libacl.so.1", "libattr.so.1", "libc.so.6", "glibc-hwcaps", "tls")
+
+
+def test_an_arm64_machine_has_twins_for_amd64(tmp_path: Path) -> None:
+    here = Root(tmp_path / "here", ARM64, "aarch64-linux-gnu", AARCH64)
+    there = Root(tmp_path / "there", AMD64, "x86_64-linux-gnu", X86)
+    here.package("tar", "1.35", {"/usr/bin/tar": 0o755})
+    here.package("apt", "3", {"/usr/bin/apt-get": 0o755})
+    here.package("dpkg", "1.22", {"/usr/bin/dpkg": 0o755})
+    (here.path / "usr/bin/dpkg").write_bytes(here.elf() + b"\0arm64\0 1.22 (arm64)\0")
+    both = Roots(here.path, there.path, ARM64, AMD64)
+    entries = {entry.path: entry for entry in find_twins(both)[0]}
+    assert entries["/usr/bin/tar"].program == "/dev/.xx/r/usr/lib/ld-linux-aarch64.so.1"
+    assert "/dev/.xx/r/usr/lib/aarch64-linux-gnu" in entries["/usr/bin/tar"].prefix[5].split(":")
+    assert entries["/usr/bin/apt-get"].prefix[-1] == "APT::Architecture=amd64"
+    (dpkg,) = find_retold(both, tmp_path)
+    assert dpkg.path == "/usr/bin/dpkg" and (tmp_path / "dpkg").read_bytes().endswith(b"\0amd64\0 1.22 (amd64)\0")
 
 
 def test_apt_is_told_the_architecture(twin: Root, before: Root) -> None:

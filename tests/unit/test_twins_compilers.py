@@ -9,10 +9,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from test_twins import AMD64, ARM64, BUILT, PPC64LE, X86, Root, before, roots, twin
+from test_twins import AARCH64, AMD64, ARM64, BUILT, PPC64LE, X86, Root, before, roots, twin
 
 from xxpy.build.twins.cross import CrossPackage, download_script, find_cross, wanted
 from xxpy.build.twins.dpkg import read_packages
+from xxpy.build.twins.find import Roots
 from xxpy.build.twins.golang import find_go
 from xxpy.build.twins.rust import HELPER, find_rust
 from xxpy.build.twins.table import NAME, Entry, Guard, Kind
@@ -34,6 +35,23 @@ def test_the_cross_packages_that_are_wanted(twin: Root) -> None:
         CrossPackage("cpp-14-powerpc64le-linux-gnu", "14.2.0-19"),
         CrossPackage("gcc-14-powerpc64le-linux-gnu", "14.2.0-19"),
     )
+
+
+def test_compilers_of_an_arm64_machine_for_amd64(tmp_path: Path) -> None:
+    here = Root(tmp_path / "here", ARM64, "aarch64-linux-gnu", AARCH64)
+    there = Root(tmp_path / "there", AMD64, "x86_64-linux-gnu", X86)
+    tools = Root(tmp_path / "cross", ARM64, "aarch64-linux-gnu", AARCH64)
+    own, cross = "/usr/libexec/gcc/aarch64-linux-gnu/14", "/usr/libexec/gcc-cross/x86_64-linux-gnu/14"
+    here.package("cpp-14-aarch64-linux-gnu", "14.2.0-19", {f"{own}/cc1": 0o755})
+    here.package("golang-1.24-go", "1.24", {"/usr/lib/go-1.24/pkg/tool/linux_arm64/compile": 0o755})
+    tools.package("cpp-14-x86-64-linux-gnu", "14.2.0-19cross1", {f"{cross}/cc1": 0o755})
+    both = Roots(here.path, there.path, ARM64, AMD64)
+    assert wanted(both.packages, ARM64, AMD64) == (CrossPackage("cpp-14-x86-64-linux-gnu", "14.2.0-19"),)
+    (cc1,) = find_cross(both, tools.path)
+    assert cc1.path == "/usr/libexec/gcc/x86_64-linux-gnu/14/cc1" and cc1.prefix[-1] == f"/dev/.xx/c{cross}/cc1"
+    (compile,) = find_go(both)
+    assert compile.path == "/usr/lib/go-1.24/pkg/tool/linux_amd64/compile"
+    assert Guard(Kind.HAS_VARIABLE, "GOARCH=amd64") in compile.guards
 
 
 def test_only_the_very_version_is_fetched() -> None:
