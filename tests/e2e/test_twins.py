@@ -134,6 +134,11 @@ chmod +x /usr/bin/tac && tac /dev/null && mv /usr/bin/tac.real /usr/bin/tac
 echo 'path:' && mkdir /tmp/p && ln -s /usr/bin/dirname /tmp/p/dirname && PATH=/tmp/p:$PATH dirname /a/b
 echo 'variables:' && LD_PRELOAD= LD_LIBRARY_PATH=/usr/lib PYTHONHOME=/x PERL5LIB=/x cat /dev/null && echo fine
 echo 'descriptor:' && perl -e 'open(F,"<","/usr/bin/basename"); exec {"/proc/self/fd/3"} "basename","/q/r"' || true
+echo 'memory:' && perl -e '$^F = 99; my $fd = syscall(279, my $name = "x", 0); open(my $out, ">&=", $fd);
+    open(my $in, "<", "/usr/bin/basename"); local $/; syswrite($out, <$in>);
+    exec {"/proc/self/fd/$fd"} "basename", "/in/memory"' || true
+echo 'loader:' && cp -p /usr/lib/ld-linux-aarch64.so.1 /tmp/loader && echo >>/tmp/loader
+mv /tmp/loader /usr/lib/ld-linux-aarch64.so.1 && basename /new/loader && bash -c 'basename /bash/loader'
 echo 'empty:' && : | xargs -r echo && env -i /usr/bin/env | sort
 echo 'many:' && for n in $(seq 300); do basename /a/$n; done | tail -n1
 echo 'at once:' && for n in $(seq 100); do basename /a/$n & done | sort -n | tail -n1; wait
@@ -152,8 +157,36 @@ def test_programs_see_and_do_the_same(twins: Xx) -> None:
     text = f"FROM debian:trixie\nRUN <<'EOF'\n{SEEN}EOF\n"
     with_twins = output_of(build(twins, text, "auto"))
     assert with_twins == output_of(build(twins, text, "off"))
-    for line in ("b", "7", "137", "y", "/tmp/script one", "mine", "/a", "300", "100", "100001", "chroot", "refused"):
+    for line in (
+        "b",
+        "7",
+        "137",
+        "y",
+        "/tmp/script one",
+        "mine",
+        "/a",
+        "300",
+        "100",
+        "100001",
+        "chroot",
+        "refused",
+        "memory",
+        "loader",
+    ):
         assert line in with_twins.splitlines(), (line, with_twins)
+
+
+MANY = r"""
+set -eu
+n=0; while [ $n -lt 10000 ]; do /usr/bin/true; n=$((n+1)); done
+for n in $(seq 200); do sh -c "sleep 0.2; basename /at/$n" & done | sort -n | tail -n1; wait
+grep -c '^T /usr/bin/true' /dev/.xx/log/starts; grep -c '^T /usr/bin/basename' /dev/.xx/log/starts
+"""
+
+
+def test_ten_thousand_in_a_row_and_two_hundred_at_once(twins: Xx) -> None:
+    done = build(twins, f"FROM debian:trixie\nRUN <<'EOF'\n{MANY}EOF\n", "auto")
+    assert output_of(done).split() == ["200", "10000", "200"]
 
 
 def test_a_result_with_twins_counts_only_where_it_may(twins: Xx) -> None:

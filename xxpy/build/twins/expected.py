@@ -81,6 +81,8 @@ EXPECTED: Mapping[str, Reason] = {
     "*/go-build/??/*-a": Reason(
         "an entry of Go's cache ends with the time it was made", partial(_same_part, slice(None, -21))
     ),
+    "*/go-build/trim.txt": Reason("the time when Go last looked through its cache"),
+    "*/.config/go/telemetry/*": Reason("Go's own counters name the machine of each tool, and have times"),
     "*/.cargo/.global-cache": Reason("cargo's list of when it used what"),
     "*/.fingerprint/*": Reason("cargo's fingerprints have the times of files"),
     "*/target/*.d": Reason("cargo tells by a hash that is seeded anew whether to write it again", _there_in_one),
