@@ -87,6 +87,12 @@ SAME: tuple[Rule, ...] = (
     Rule(("make",), ("/usr/bin/make",), "what it starts is decided anew", guards=_not("-v", "--version", "-p")),
     Rule(("ninja-build",), ("/usr/bin/ninja",), "what it starts is decided anew"),
     Rule(
+        ("cmake",),
+        ("/usr/bin/cmake",),
+        "its tools for makefiles: links, dependencies, progress; all else asks for the machine",
+        guards=(Guard(Kind.FIRST_ARGUMENT, ("-E",)), *_not("capabilities")),
+    ),
+    Rule(
         ("apt",),
         ("/usr/bin/apt", "/usr/bin/apt-get", "/usr/bin/apt-cache", "/usr/bin/apt-mark"),
         "it is told the root's architecture; dpkg, which it starts, is emulated",
