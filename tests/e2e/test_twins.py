@@ -55,7 +55,8 @@ CASES = {
     ),
     "preprocessing-only": (
         "RUN printf '#include <stdint.h>\\n#include <limits.h>\\nlong x = LONG_MAX;' >a.c && gcc -E a.c >a.i && "
-        "gcc -dM -E - </dev/null | sort >macros && cpp a.c >b.i && printf '' | gcc -fsyntax-only -xc -"
+        "gcc -dM -E - </dev/null | sort >macros && cpp a.c >b.i && printf '' | gcc -fsyntax-only -xc - && "
+        "gcc -v -c a.c -o /dev/null 2>&1 | grep -v /tmp/ >verbose"
     ),
     "headers-of-ones-own": (
         "RUN mkdir -p /usr/local/include/mine && echo '#define M 1' >/usr/local/include/mine/m.h && "

@@ -114,6 +114,8 @@ class _Finder:
                 Guard(Kind.NO_ARGUMENT, "-nostdinc++"),
                 # The marks of lines tell -isystem from compiled-in folders.
                 Guard(Kind.NO_ARGUMENT, "-E"),
+                # It would name the folders twice.
+                Guard(Kind.NO_ARGUMENT, "-v"),
                 Guard(Kind.NO_SUFFIX_IF, "-nostdinc"),
             )
             yield from self._entry(own, twin, package, suffix, guards)
