@@ -18,7 +18,8 @@ from xxpy.build.engine.sampling import Sampler, descendants
 @pytest.fixture
 def busy() -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(
-        [sys.executable, "-c", "import os, sys\nif os.fork():\n    os.wait()\nwhile True: pass"]
+        # Both end by themselves, whatever becomes of the test.
+        [sys.executable, "-c", "import os, signal\nif os.fork():\n    os.wait()\nsignal.alarm(20)\nwhile True: pass"]
     ) as made:
         yield made
         for pid in (*descendants(made.pid), made.pid):
