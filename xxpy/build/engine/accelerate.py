@@ -71,6 +71,15 @@ class Shown:
         )
 
 
+@dataclass(frozen=True)
+class _Same:
+    """Entries of programs that do the same everywhere; ``retold`` is the folder with the copies that some are."""
+
+    entries: tuple[Entry, ...]
+    reason: str
+    retold: Path
+
+
 class Accelerator:
     """The twins of a build's steps. ``emulators`` are what the kernel is to be told of in place of QEMU."""
 
@@ -81,6 +90,7 @@ class Accelerator:
         self._work = work
         self._host = host
         self._qemu = {each.arch: each for each in qemu}
+        self._found: dict[tuple[Platform, bytes, bytes], _Same] = {}
         folder = store.root / "twins"
         self.emulators: tuple[Emulator, ...] = tuple(
             replace(each, path=str(dispatcher(folder, each))) for each in self._qemu.values()
@@ -101,9 +111,9 @@ class Accelerator:
         """
         with self.plain(platform) as shown, view(self._work, twin) as root, view(self._work, before) as below:
             roots = Roots(root, below, self._host, platform)
-            entries, shown.reason = find_twins(roots)
-            entries += self._retold(roots, shown)
-            entries += find_go(roots)
+            same = self._same(roots)
+            entries, shown.reason = [*same.entries, *find_go(roots)], same.reason
+            shown.binds.append(BindMount(str(same.retold), RETOLD))
             rust = find_rust(roots)
             if rust is not None:
                 entries += rust.entries
@@ -131,11 +141,15 @@ class Accelerator:
         with contextlib.suppress(FileExistsError):
             os.rename(shown.macros, kept / snapshot)
 
-    def _retold(self, roots: Roots, shown: Shown) -> list[Entry]:
-        folder = self._work / f"retold-{secrets.token_hex(4)}"
-        folder.mkdir()
-        shown.binds.append(BindMount(str(folder), RETOLD))
-        return list(find_retold(roots, folder))
+    def _same(self, roots: Roots) -> _Same:
+        """The entries that dpkg's word is enough for: looked for once for all steps that change no package."""
+        key = (roots.target, roots.packages.digest, roots.packages_before.digest)
+        if key not in self._found:
+            folder = self._work / f"retold-{secrets.token_hex(4)}"
+            folder.mkdir()
+            entries, reason = find_twins(roots)
+            self._found[key] = _Same((*entries, *find_retold(roots, folder)), reason, folder)
+        return self._found[key]
 
     def _macros(self, shown: Shown, before: Chain, linker: str) -> list[BindMount]:
         """What rustc.pl needs: itself, a linker, and a folder with what steps below have kept."""

@@ -5,6 +5,7 @@ Format: dpkg's status file (deb822(5), deb-control(5)) and the lists in its info
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,12 +23,13 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 class Packages:
     """The installed packages of ``root``, a folder of this machine: version and architecture by name.
 
-    A package that is there for several architectures counts for the first in the file.
+    A package that is there for several architectures counts for the first in the file. ``digest`` is of what dpkg says.
     """
 
     root: Path
     versions: Mapping[str, str]
     architectures: Mapping[str, str]
+    digest: bytes = b""
 
     def files(self, package: str) -> Iterator[str]:
         """The paths that ``package`` has brought, as dpkg lists them."""
@@ -43,11 +45,12 @@ def read_packages(root: Path) -> Packages:
     """The packages of ``root``; none where dpkg has no status."""
     versions: dict[str, str] = {}
     architectures: dict[str, str] = {}
-    for paragraph in read_inside(root, STATUS, _MOST).split("\n\n"):
+    status = read_inside(root, STATUS, _MOST)
+    for paragraph in status.split("\n\n"):
         fields = dict(line.split(": ", 1) for line in paragraph.splitlines() if ": " in line and line[0] not in " \t")
         name = fields.get("Package", "")
         if not _NAME.fullmatch(name) or not fields.get("Status", "").endswith(" installed") or name in versions:
             continue
         versions[name] = fields.get("Version", "")
         architectures[name] = fields.get("Architecture", "")
-    return Packages(root, versions, architectures)
+    return Packages(root, versions, architectures, hashlib.sha256(status.encode(errors="replace")).digest())
