@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from conftest import kept, lacking
 from support import BOTH, Xx, kept_bases, store_from
 
-from xxpy.build.probes import all_probes, works
+from xxpy.build.probes import BINFMT_KERNEL, all_probes, kernel_version, works
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +27,17 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     store = store_from(kept_bases(), folder / "store")
     yield store
     shutil.rmtree(store, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def debian(tmp_path_factory: pytest.TempPathFactory, bases: object) -> Path:
+    """A store of the module's own that has Debian for both platforms, on a machine where steps can have twins."""
+    if kernel_version(os.uname().release) < BINFMT_KERNEL:
+        lacking("Linux 6.7, whose binfmt_misc a build may have for itself")
+    if not shutil.which("cc"):
+        lacking("a C compiler for the dispatcher")
+    kept("base", "debian:trixie", "--platform", BOTH)
+    return store_from(kept_bases(), tmp_path_factory.mktemp("debian") / "store")
 
 
 @pytest.fixture

@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from pathlib import Path
 
 import pytest
-from conftest import kept, lacking
-from support import BOTH, Done, Xx, kept_bases, store_from
-
-from xxpy.build.probes import BINFMT_KERNEL, kernel_version
+from support import Done, Xx
 
 ARM64 = ("--platform", "linux/arm64")
 TOOLS = """\
@@ -82,16 +80,10 @@ CASES = {
 
 
 @pytest.fixture(scope="module")
-def twins(tmp_path_factory: pytest.TempPathFactory, bases: object) -> Xx:
-    """`xx` on a store that has Debian for both platforms, shared by the tests here."""
-    if kernel_version(os.uname().release) < BINFMT_KERNEL:
-        lacking("Linux 6.7, whose binfmt_misc a build may have for itself")
-    if not shutil.which("cc"):
-        lacking("a C compiler for the dispatcher")
-    kept("base", "debian:trixie", "--platform", BOTH)
-    folder = tmp_path_factory.mktemp("twins")
-    (folder / "context").mkdir()
-    return Xx(store_from(kept_bases(), folder / "store"), folder / "context")
+def twins(debian: Path) -> Xx:
+    """`xx` on a store that is shared by the tests here."""
+    (debian.parent / "context").mkdir()
+    return Xx(debian, debian.parent / "context")
 
 
 def build(xx: Xx, text: str, accelerate: str, *args: str) -> Done:

@@ -15,10 +15,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
-from conftest import kept, lacking
-from support import BOTH, Done, Xx, kept_bases, store_from
-
-from xxpy.build.probes import BINFMT_KERNEL, kernel_version
+from conftest import kept
+from support import Done, Xx, kept_bases, store_from
 
 FOLDER = Path(__file__).with_name("twins")
 CASES = sorted(each.name for each in FOLDER.iterdir())
@@ -29,14 +27,10 @@ HOUR = 3600
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory, bases: object) -> Path:
-    """A store with Debian for the platforms here: what cases have in common is made once."""
-    if kernel_version(os.uname().release) < BINFMT_KERNEL:
-        lacking("Linux 6.7, whose binfmt_misc a build may have for itself")
-    if not shutil.which("cc"):
-        lacking("a C compiler for the dispatcher")
-    kept("base", "debian:trixie", "--platform", BOTH)
-    return store_from(kept_bases(), tmp_path_factory.mktemp("published") / "store")
+def others(tmp_path_factory: pytest.TempPathFactory, debian: Path) -> Path:
+    """A store with Debian for the other platforms: what cases have in common is made once."""
+    kept("base", "debian:bookworm", "--platform", ",".join(("linux/amd64", *OTHERS)))
+    return store_from(kept_bases(), tmp_path_factory.mktemp("others") / "store")
 
 
 def verified(store: Path, folder: Path, platform: str, base: str = "debian:trixie") -> Done:
@@ -71,24 +65,21 @@ def started_as_twins(done: Done) -> int:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_it_makes_the_same(store: Path, tmp_path: Path, case: str) -> None:
+def test_it_makes_the_same(debian: Path, tmp_path: Path, case: str) -> None:
     text = (FOLDER / case / "Dockerfile").read_text()
     assert "platform" not in text.lower() and "TARGETARCH" not in text
     if "# large" in text and not os.environ.get("XX_TESTS_LARGE"):
         pytest.skip("it is large: make test-twins runs it")
     folder = shutil.copytree(FOLDER / case, tmp_path / "context")
-    done = verified(store, folder, "linux/arm64")
+    done = verified(debian, folder, "linux/arm64")
     assert unexpected(done, folder) == []
     assert started_as_twins(done) > 0, done
 
 
 @pytest.mark.parametrize("platform", OTHERS)
 @pytest.mark.parametrize("case", LIGHT)
-def test_it_makes_the_same_for_others(store: Path, tmp_path: Path, case: str, platform: str) -> None:
-    kept("base", "debian:bookworm", "--platform", ",".join(("linux/amd64", *OTHERS)))
-    if not (tmp_path.parent / "others").exists():
-        store_from(kept_bases(), tmp_path.parent / "others")
+def test_it_makes_the_same_for_others(others: Path, tmp_path: Path, case: str, platform: str) -> None:
     folder = shutil.copytree(FOLDER / case, tmp_path / "context")
-    done = verified(tmp_path.parent / "others", folder, platform, "debian:bookworm")
+    done = verified(others, folder, platform, "debian:bookworm")
     assert unexpected(done, folder) == []
     assert started_as_twins(done) > 0, done

@@ -56,6 +56,13 @@ def archive(*members: tuple[str, bytes]) -> bytes:
     return made
 
 
+def rust_metadata(triple: str, hashed: bytes) -> bytes:
+    """A library as far as rustc.pl reads it: the root of rustc's metadata, behind what comes before it."""
+    head = b"rust\0\0\0\x09"
+    root = b"\0" + bytes([len(triple)]) + triple.encode() + b"\xc1" + (hashed + triple.encode())[:16].ljust(16, b"#")
+    return b"ELF" + head + struct.pack("<Q", 100) + head + struct.pack("<Q", 20) + b"what" + root + b"rest" * 20
+
+
 class Elf:
     """An ELF program with what a dynamic one has: libraries, versions, notes, an attribute section."""
 

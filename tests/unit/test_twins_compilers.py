@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import struct
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from binaries import rust_metadata
 from test_twins import AARCH64, AMD64, ARM64, BUILT, PPC64LE, X86, Root, before, roots, twin
 
 from xxpy.build.twins.cross import CrossPackage, download_script, find_cross, wanted
@@ -181,10 +182,10 @@ class Rustc:
     def _program(self, name: str, how: str) -> None:
         path = self.folder / name
         path.write_text(
-            f"""#!/usr/bin/env python3
+            f"""#!{sys.executable}
 import json, os, sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-from test_twins_compilers import metadata
+sys.path[:0] = [{str(Path(__file__).parent)!r}, {str(Path(__file__).parents[2])!r}]
+from binaries import rust_metadata as metadata
 words = sys.argv[1:]
 with open({str(self.folder / "log")!r}, "a") as log:
     log.write(json.dumps([{how!r}, words]) + "\\n")
@@ -216,13 +217,6 @@ if out and not (name == "broken" and triple == "here"):
         )  # fmt: skip
 
 
-def metadata(triple: str, hashed: bytes) -> bytes:
-    """A library as far as rustc.pl reads it: the root of rustc's metadata, behind what comes before it."""
-    head = b"rust\0\0\0\x09"
-    root = b"\0" + bytes([len(triple)]) + triple.encode() + b"\xc1" + (hashed + triple.encode())[:16].ljust(16, b"#")
-    return b"ELF" + head + struct.pack("<Q", 100) + head + struct.pack("<Q", 20) + b"what" + root + b"rest" * 20
-
-
 def test_a_crate_without_macros_is_compiled_for_the_target(rustc: Rustc) -> None:
     ((how, words),) = rustc.crate("plain", "lib")
     assert how == "twin" and words[-4:] == ["--target", "there", "--sysroot", "/usr"]
@@ -244,8 +238,8 @@ def test_a_macro_is_compiled_for_both_and_has_one_hash(rustc: Rustc) -> None:
     assert f"syn={here}/libraries/libsyn-1.rlib" in own and "--emit=dep-info,link" not in own
     assert own[own.index("--sysroot") + 1] == "/r" and f"linker={rustc.folder}/place/link" in own
     made = (here / "macros/libderive-1.so").read_bytes()
-    assert made == metadata("here", b"").replace(b"here############", b"derivethere#####")
-    assert (rustc.folder / "deps/libderive-1.so").read_bytes() == metadata("there", b"derive")
+    assert made == rust_metadata("here", b"").replace(b"here############", b"derivethere#####")
+    assert (rustc.folder / "deps/libderive-1.so").read_bytes() == rust_metadata("there", b"derive")
 
 
 def test_what_uses_a_macro_is_given_the_one_for_this_machine(rustc: Rustc) -> None:
