@@ -7,30 +7,51 @@ where XX_TESTS_LARGE is set (make test-twins).
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
-from conftest import kept
-from support import Done, Xx, kept_bases, store_from
+from support import Done, Xx, keep, kept_bases, store_from
 
 FOLDER = Path(__file__).with_name("twins")
 CASES = sorted(each.name for each in FOLDER.iterdir())
 LIGHT = ("flags", "generated-source", "make", "never-dispatched", "uname-in-the-name")
-OTHERS = ("linux/arm/v7", "linux/s390x")
-"""One with 32 bits, one with the other byte order; in Debian's archive both are in step in bookworm."""
+OTHERS = (
+    ("bookworm", "linux/s390x"),
+    ("bookworm", "linux/arm/v7"),
+    ("bookworm", "linux/ppc64le"),
+    ("bookworm", "linux/386"),
+    ("testing", "linux/riscv64"),
+)
+"""The first two that Debian's archive has just now: a mirror that is brought up to date lacks some for hours."""
 HOUR = 3600
 
 
+@dataclass(frozen=True)
+class Others:
+    """A store with Debian for ``platforms``, each with the release that it is there for."""
+
+    store: Path
+    platforms: tuple[tuple[str, str], ...]
+
+
 @pytest.fixture(scope="module")
-def others(tmp_path_factory: pytest.TempPathFactory, debian: Path) -> Path:
-    """A store with Debian for the other platforms: what cases have in common is made once."""
-    kept("base", "debian:bookworm", "--platform", ",".join(("linux/amd64", *OTHERS)))
-    return store_from(kept_bases(), tmp_path_factory.mktemp("others") / "store")
+def others(tmp_path_factory: pytest.TempPathFactory, debian: Path) -> Others:
+    """What cases have in common is made once."""
+    found: list[tuple[str, str]] = []
+    for suite, platform in OTHERS:
+        with contextlib.suppress(RuntimeError):
+            keep("base", f"debian:{suite}", "--platform", f"linux/amd64,{platform}")
+            found.append((suite, platform))
+        if len(found) == 2:
+            break
+    return Others(store_from(kept_bases(), tmp_path_factory.mktemp("others") / "store"), tuple(found))
 
 
 def verified(store: Path, folder: Path, platform: str, base: str = "debian:trixie") -> Done:
@@ -76,10 +97,13 @@ def test_it_makes_the_same(debian: Path, tmp_path: Path, case: str) -> None:
     assert started_as_twins(done) > 0, done
 
 
-@pytest.mark.parametrize("platform", OTHERS)
+@pytest.mark.parametrize("number", [0, 1])
 @pytest.mark.parametrize("case", LIGHT)
-def test_it_makes_the_same_for_others(others: Path, tmp_path: Path, case: str, platform: str) -> None:
+def test_it_makes_the_same_for_others(others: Others, tmp_path: Path, case: str, number: int) -> None:
+    if number >= len(others.platforms):
+        pytest.skip(f"Debian's archive lacks some of {OTHERS} just now")
+    suite, platform = others.platforms[number]
     folder = shutil.copytree(FOLDER / case, tmp_path / "context")
-    done = verified(others, folder, platform, "debian:bookworm")
+    done = verified(others.store, folder, platform, f"debian:{suite}")
     assert unexpected(done, folder) == []
     assert started_as_twins(done) > 0, done
