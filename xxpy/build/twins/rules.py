@@ -95,7 +95,7 @@ SAME: tuple[Rule, ...] = (
     Rule(
         ("apt",),
         ("/usr/bin/apt", "/usr/bin/apt-get", "/usr/bin/apt-cache", "/usr/bin/apt-mark"),
-        "it is told the root's architecture; dpkg, which it starts, is emulated",
+        "it is told the root's architecture; dpkg, which it starts, is decided anew",
         guards=_not("-v", "--version", "-h", "--help", "help"),
         arguments=("-o", "APT::Architecture={arch}"),
     ),

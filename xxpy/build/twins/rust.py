@@ -63,11 +63,14 @@ class _Toolchain:
 
 def find_rust(roots: Roots) -> Rust | None:
     """The twins of rustc; None where there is none, or no linker or perl to go with it. Raises OSError."""
-    loader = roots.loader
-    perl = program_at(roots.twin, "/usr/bin/perl", roots.host)
-    if loader is None or perl is None or "perl-base" not in roots.packages.versions:
+    loader, toolchains = roots.loader, list(_toolchains(roots))
+    # Most steps have no rustc, and need nothing else looked at.
+    if loader is None or not toolchains or "perl-base" not in roots.packages.versions:
         return None
-    entries = [entry for each in _toolchains(roots) if (entry := _entry(roots, loader, perl.path, each))]
+    perl = program_at(roots.twin, "/usr/bin/perl", roots.host)
+    if perl is None:
+        return None
+    entries = [entry for each in toolchains if (entry := _entry(roots, loader, perl.path, each))]
     linker = _linker(roots, loader)
     return Rust(tuple(entries), linker) if entries and linker else None
 
