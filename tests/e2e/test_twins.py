@@ -183,13 +183,13 @@ def test_ten_thousand_in_a_row_and_two_hundred_at_once(twins: Xx) -> None:
 
 
 def test_a_result_with_twins_counts_only_where_it_may(twins: Xx) -> None:
-    text = "FROM debian:trixie\nRUN date +%s%N >/stamp\nRUN cat /stamp\n"
+    text = "FROM debian:trixie\nRUN sh -c 'date +%s%N' >/stamp\nRUN sh -c 'cat /stamp'\n"
     first = output_of(build(twins, text, "auto", "--no-cache"))
     assert " CACHED" in build(twins, text, "auto").err
     off = build(twins, text, "off")
     assert output_of(off) not in ("", first), "what twins had a part in answered for QEMU"
     # And then what QEMU made answers for both.
-    assert output_of(build(twins, f"{text}RUN cat /stamp # again\n", "auto")) == output_of(off)
+    assert output_of(build(twins, f"{text}RUN sh -c 'cat /stamp # again'\n", "auto")) == output_of(off)
 
 
 def test_what_fails_with_twins_is_run_without_them(twins: Xx) -> None:
@@ -199,17 +199,22 @@ def test_what_fails_with_twins_is_run_without_them(twins: Xx) -> None:
     # The step fails here, and there is no twin root then; that ends nothing.
     text = "FROM debian:trixie\nRUN test $(uname -m) = aarch64 && echo fine\n"
     assert output_of(build(twins, text, "auto")).endswith("fine")
-    failed = twins.build("FROM debian:trixie\nRUN exit 9\n", *ARM64)
+    failed = twins.build("FROM debian:trixie\nRUN sh -c 'exit 9'\n", *ARM64)
     assert failed.code == 6 and "exit code 9" in failed.err
 
 
 def test_where_no_twin_can_be_found_nothing_is_run_for_its_sake(twins: Xx) -> None:
-    done = build(twins, "FROM busybox\nRUN uname -m\nRUN echo more\n", "auto")
+    done = build(twins, "FROM busybox\nRUN sh -c 'uname -m'\nRUN sh -c 'echo more'\n", "auto")
     assert output_of(done).split() == ["aarch64", "more"] and "x86_64" not in done.err and " ERROR" not in done.err
 
 
+def test_for_the_sake_of_a_small_step_nothing_is_run_here(twins: Xx) -> None:
+    done = build(twins, "FROM debian:trixie\nRUN uname -m >/machine && cat /machine\n", "auto")
+    assert output_of(done) == "aarch64" and "linux/amd64" not in done.err
+
+
 def test_nothing_of_it_is_in_a_layer(twins: Xx) -> None:
-    text = "FROM debian:trixie\nRUN touch /made\n"
+    text = "FROM debian:trixie\nRUN sh -c 'touch /made'\n"
     out = twins.folder / "out"
     shutil.rmtree(out, ignore_errors=True)
     build(twins, text, "auto", "-o", f"type=local,dest={out}")

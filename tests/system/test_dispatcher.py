@@ -16,7 +16,7 @@ from conftest import lacking
 from xxpy.build.engine.process import output_of
 from xxpy.build.tools import find_emulator
 from xxpy.build.twins import dispatcher
-from xxpy.build.twins.table import NAME, Entry, Guard, Kind, encode
+from xxpy.build.twins.table import NAME, VARIABLE, Entry, Guard, Kind, encode
 
 BUILT = 1_700_000_000
 PLACE = "/dev/.xx"
@@ -46,8 +46,11 @@ class Step:
         self, *arguments: str, entry: Entry | None = None, env: Mapping[str, str] | None = None, path: str = ""
     ) -> list[str]:
         """What was started, ``twin`` or ``emulated``, and its arguments."""
-        (self.folder / "table").write_bytes(encode([entry or self.entry]))
+        self.plan(entry or self.entry)
         return self.started(*arguments, env=env, path=path)
+
+    def plan(self, *entries: Entry) -> None:
+        (self.folder / "table").write_bytes(encode(entries))
 
     def started(self, *arguments: str, env: Mapping[str, str] | None = None, path: str = "") -> list[str]:
         """As `run`, with the table that is there."""
@@ -95,6 +98,26 @@ def test_a_twin_gets_its_prefix_the_name_and_the_arguments(step: Step) -> None:
     entry = replace(step.entry, suffix=("s",), guards=(Guard(Kind.NO_SUFFIX_IF, "-n"), Guard(Kind.REPLACE, "a", "z")))
     assert step.run("a", entry=entry) == ["twin", "first", "its-name", "z", "s"]
     assert step.run("-n", entry=entry) == ["twin", "first", "its-name", "-n"]
+
+
+def test_a_twin_may_be_given_a_variable(step: Step) -> None:
+    (step.folder / "twin").write_text('#!/bin/sh\necho "$#" "$GIVEN" "$KEPT" "$1"\n')
+    entry = replace(step.entry, prefix=(NAME, f"{VARIABLE}GIVEN=a b", "first"))
+    assert step.run("x", entry=entry, env={"KEPT": "c"}) == ["2 a b c first"]
+
+
+def test_of_more_entries_the_first_counts_that_is_permitted(step: Step) -> None:
+    def entry(word: str, *guards: Guard) -> Entry:
+        return replace(step.entry, prefix=("twin", word), guards=guards)
+
+    front = entry("front", Guard(Kind.FIRST_ARGUMENT, ("-cc1",)))
+    step.plan(front, entry("driver", Guard(Kind.NAMED, ("its-name",))), replace(step.entry, path="/a"))
+    assert step.started("-cc1") == ["twin", "front", "-cc1"] and step.started("x") == ["twin", "driver", "x"]
+    step.plan(front, entry("driver", Guard(Kind.NAMED, ("other", "name"))))
+    assert step.started("x")[0] == "emulated"
+    # One that was built at another time is no twin, whatever the others are.
+    step.plan(replace(entry("old"), mtime=1), entry("new"))
+    assert step.started() == ["twin", "new"]
 
 
 def test_what_the_table_does_not_mean_is_emulated(step: Step) -> None:

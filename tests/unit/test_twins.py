@@ -19,10 +19,10 @@ from xxpy.build.plan import How, make_plan
 from xxpy.build.probes import State, probe_twins
 from xxpy.build.twins import dispatcher
 from xxpy.build.twins.compare import compare, in_words
-from xxpy.build.twins.find import Roots, find_twins
+from xxpy.build.twins.find import APT_CONF, Roots, apt_conf, find_twins
 from xxpy.build.twins.retold import find_retold
 from xxpy.build.twins.rules import SAME
-from xxpy.build.twins.table import MAGIC, NAME, Entry, Guard, Kind, encode
+from xxpy.build.twins.table import MAGIC, NAME, VARIABLE, Entry, Guard, Kind, encode
 from xxpy.errors import HostError
 from xxpy.platforms import Platform
 
@@ -121,14 +121,15 @@ def test_an_arm64_machine_has_twins_for_amd64(tmp_path: Path) -> None:
     entries = {entry.path: entry for entry in find_twins(both)[0]}
     assert entries["/usr/bin/tar"].program == "/dev/.xx/r/usr/lib/ld-linux-aarch64.so.1"
     assert "/dev/.xx/r/usr/lib/aarch64-linux-gnu" in entries["/usr/bin/tar"].prefix[5].split(":")
-    assert entries["/usr/bin/apt-get"].prefix[-1] == "APT::Architecture=amd64"
+    assert entries["/usr/bin/apt-get"].prefix[-1] == f"{VARIABLE}APT_CONFIG=/dev/.xx/apt.conf"
     (dpkg,) = find_retold(both, tmp_path)
     assert dpkg.path == "/usr/bin/dpkg" and (tmp_path / "dpkg").read_bytes().endswith(b"\0amd64\0 1.22 (amd64)\0")
 
 
 def test_apt_is_told_the_architecture(twin: Root, before: Root) -> None:
     twin.package("apt", "3", {"/usr/bin/apt-get": 0o755})
-    assert found(twin, before)["/usr/bin/apt-get"].prefix[-2:] == ("-o", "APT::Architecture=arm64")
+    assert found(twin, before)["/usr/bin/apt-get"].prefix[-1] == f"{VARIABLE}APT_CONFIG={APT_CONF}"
+    assert apt_conf(Platform.parse("linux/arm/v7")) == 'APT::Architecture "armhf";\n'
 
 
 def test_setuid_programs_scripts_and_programs_of_others_have_none(twin: Root, before: Root) -> None:
@@ -188,9 +189,9 @@ def test_the_table_is_sorted_and_every_offset_is_in_it() -> None:
         [Entry("/z", 1, "/p", ("x", NAME)), Entry("/a", -2, "/q", (), ("s",), guards), Entry("/z", 9, "", ())]
     )
     magic, count, at = struct.unpack_from("=8sII", table)
-    assert (magic, count, at) == (MAGIC, 2, 16)
+    assert (magic, count, at) == (MAGIC, 3, 16)
     rows = [struct.unpack_from("=IIIIIIq", table, at + 32 * index) for index in range(count)]
-    assert [text_at(table, row[0]) for row in rows] == ["/a", "/z"] and [row[6] for row in rows] == [-2, 1]
+    assert [text_at(table, row[0]) for row in rows] == ["/a", "/z", "/z"] and [row[6] for row in rows] == [-2, 1, 9]
     assert words_at(table, rows[1][2]) == ["x", NAME] and words_at(table, rows[0][3]) == ["s"]
     kind, one, two = struct.unpack_from("=III", table, rows[0][4])
     # An empty list is a list: the dispatcher reads words there, not a text.
@@ -282,6 +283,31 @@ def test_where_this_platform_is_built_too_its_steps_are_the_twins() -> None:
     assert any(not step.targets for step in alone.steps.values())
 
 
+@pytest.mark.parametrize(
+    ("run", "small"),
+    [
+        ("true", True),
+        ("mkdir -p /a && /bin/chmod 755 /a; FOO=1 echo x >/a/b || exit 1", True),
+        ("set -e; test -e /x || \\\n    ln -s y /x", True),
+        ("useradd app && make", False),
+        ("echo $(make)", False),
+        ("(true)", False),
+        ("for f in *; do cat $f; done", False),
+        ("--mount=type=cache,target=/c true", False),
+        ("; ".join(["true"] * 20), False),
+        ('["true"]', False),
+        ("echo 'it", False),
+        ("<<E\nmake\nE", False),
+    ],
+)
+def test_a_step_that_starts_little_is_not_worth_a_twin(run: str, small: bool) -> None:
+    made = graph(f"FROM a\nRUN {run}\nRUN make\n", ARM64, twins=True)
+    execs = [vertex for vertex in made if isinstance(vertex.op, ExecOp) and vertex.platform == ARM64]
+    assert [vertex.digest in made.twins for vertex in execs] == [not small, True]
+    why = make_plan(made, AMD64).steps[execs[0].digest].why
+    assert why.endswith("too small for twins" if small else "with twins")
+
+
 def test_what_twins_had_a_part_in_has_a_key_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text(TEXT)
     made = graph(TEXT, ARM64, twins=True)
@@ -306,7 +332,7 @@ def test_two_results_are_compared_file_by_file(tmp_path: Path) -> None:
         for name in ("same", "bytes", "mode"):
             (top / name).write_text("x")
         (top / "link").symlink_to("a")
-        (top / "var/log/dpkg.log").write_text(top.name)
+        (top / "var/log/dpkg.log").write_text(f"2026-01-0{1 + (top == two)} install tar")
     os.utime(one / "same", (1, 1))
     assert compare(one, two).equal
     (one / "bytes").write_text("y")
@@ -350,6 +376,8 @@ def rlib(metadata: bytes, code: bytes) -> bytes:
         ("src/target/release/deps/libm-1.rlib", rlib(b"ab", b"code"), rlib(b"abc", b"code"), False),
         ("src/target/release/deps/libm-1.rlib", b"not", b"one", False),
         ("src/target/release/app.d", b"app: a", b"app: b", False),
+        ("var/log/apt/history.log", b"Start-Date: 2026-01-02\n", b"Start-Date: 2026-03-04\n", True),
+        ("var/log/apt/history.log", b"Commandline: apt-get\n", b"Commandline: apt\n", False),
         ("src/target/release/app", b"a", b"b", False),
     ],
 )

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 from binaries import rust_metadata
-from test_twins import AARCH64, AMD64, ARM64, BUILT, PPC64LE, X86, Root, before, roots, twin
+from test_twins import AARCH64, AMD64, ARM64, BUILT, PPC64LE, S390X, X86, Root, before, roots, twin
 
 from xxpy.build.twins.cross import CrossPackage, download_script, find_cross, wanted
 from xxpy.build.twins.dpkg import read_packages
 from xxpy.build.twins.find import Roots
 from xxpy.build.twins.golang import find_go
+from xxpy.build.twins.llvm import find_llvm
 from xxpy.build.twins.rust import HELPER, find_rust
 from xxpy.build.twins.table import NAME, Entry, Guard, Kind
 
@@ -115,6 +116,32 @@ def test_go_of_a_base_image_is_the_same_if_its_version_is(twin: Root, before: Ro
     assert list(go(twin, before)) == ["/usr/local/go/pkg/tool/linux_arm64/compile"]
     (before.path / "usr/local/go/VERSION").write_text("go1.25.2\n")
     assert not go(twin, before)
+
+
+# -- clang and lld -----------------------------------------------------------------------------------------------------
+
+CLANG = "/usr/lib/llvm-19/bin/clang"
+
+
+def test_clang_is_told_the_target_and_goes_by_its_own_name(twin: Root, before: Root) -> None:
+    twin.package("clang-19", "1:19.1.7-3+b1", {CLANG: 0o755})
+    twin.package("clang-format-19", "1:19.1.7-3+b1", {"/usr/lib/llvm-19/bin/clang-format": 0o755})
+    front, driver, plus = find_llvm(roots(twin, before))
+    assert {entry.path for entry in (front, driver, plus)} == {CLANG}
+    assert front.prefix[-1] == f"/dev/.xx/r{CLANG}" and front.prefix[front.prefix.index("--argv0") + 1] == NAME
+    assert Guard(Kind.FIRST_ARGUMENT, ("-cc1", "-cc1as")) in front.guards
+    for entry, own, names in (
+        (driver, CLANG, ("clang", "cc", "clang-19")),
+        (plus, f"{CLANG}++", ("clang++", "c++", "clang++-19")),
+    ):
+        assert entry.prefix[entry.prefix.index("--argv0") + 1] == own
+        assert entry.prefix[-2:] == ("-no-canonical-prefixes", "--target=aarch64-unknown-linux-gnu")
+        assert Guard(Kind.NAMED, names) in entry.guards and Guard(Kind.NO_ARGUMENT, "-cc1") in entry.guards
+        assert Guard(Kind.NO_ARGUMENT, "-march=native") in entry.guards
+    # What it compiles has its whole version.
+    before.package("clang-19", "1:19.1.7-3+b2", {})
+    assert not list(find_llvm(roots(twin, before)))
+    assert not list(find_llvm(roots(twin, Root(before.path.with_name("other"), S390X, "s390x-linux-gnu", 22), S390X)))
 
 
 # -- Rust ------------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from xxpy.build.graph import Digest, ExecOp, FileOp, Graph, SourceOp, Vertex, line_of, reachable
+from xxpy.build.twins.small import small_exec
 from xxpy.errors import DockerfileError, HostError
 from xxpy.platforms import Platform, qemu_arch, runs_natively
 
@@ -72,8 +73,8 @@ def make_plan(graph: Graph, host: Platform) -> Plan:
     for vertex in graph:
         how, why = _decide(vertex, host, serves[vertex.digest], graph)
         if graph.twins and how is How.EMULATED:
-            twin = "with twins" if vertex.digest in graph.twins else "without twins"
-            why = f"{why}; {twin}"
+            without = "too small for twins" if small_exec(vertex) else "without twins"
+            why = f"{why}; {'with twins' if vertex.digest in graph.twins else without}"
         if how is How.EMULATED:
             assert vertex.platform is not None
             emulated.add(_emulator(vertex))

@@ -34,6 +34,7 @@ from xxpy.build.graph import (
 )
 from xxpy.build.names import normalize_name, short_name
 from xxpy.build.runsettings import RunSettings
+from xxpy.build.twins.small import small_exec
 from xxpy.errors import DockerfileError, SourceError, UsageError, XxError
 from xxpy.platforms import Platform, runs_natively
 
@@ -144,7 +145,7 @@ class _Target:
         return _Target(self._file, self._request, target, self._images, self._vertices)
 
     def twins(self, index: int, platform: Platform, native: _Target) -> dict[Digest, Digest]:
-        """The execs of a stage that was made, each with the same one on the platform of ``native``.
+        """The execs of a stage that was made and are not small, each with the same one on the platform of ``native``.
 
         None where that stage cannot be made there (its base may lack the platform), or has other steps there: triggers
         are the base image's.
@@ -155,7 +156,8 @@ class _Target:
             return {}
         mine, others = self._execs(self.made[(index, platform)]), self._execs(twin)
         same = [vertex.label.line for vertex in mine] == [vertex.label.line for vertex in others]
-        return {one.digest: other.digest for one, other in zip(mine, others, strict=True)} if same else {}
+        pairs = zip(mine, others, strict=True) if same else ()
+        return {one.digest: other.digest for one, other in pairs if not small_exec(one)}
 
     def _execs(self, made: Made) -> list[Vertex]:
         line = [self._vertices[digest] for digest in line_of(self._vertices, made.root)]

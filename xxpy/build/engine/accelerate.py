@@ -30,8 +30,9 @@ from xxpy.build.tools import Emulator
 from xxpy.build.twins import FETCHED
 from xxpy.build.twins.cross import download_script, find_cross, key_parts, release_of, wanted
 from xxpy.build.twins.dispatcher import dispatcher
-from xxpy.build.twins.find import CROSS, PLACE, TWIN, Roots, find_twins
+from xxpy.build.twins.find import APT_CONF, CROSS, PLACE, TWIN, Roots, apt_conf, find_twins
 from xxpy.build.twins.golang import find_go
+from xxpy.build.twins.llvm import find_llvm
 from xxpy.build.twins.retold import SHOWN as RETOLD
 from xxpy.build.twins.retold import find_retold
 from xxpy.build.twins.rust import FOLDERS, HELPER, LINKER, MACROS, SHOWN, find_rust
@@ -112,7 +113,7 @@ class Accelerator:
         with self.plain(platform) as shown, view(self._work, twin) as root, view(self._work, before) as below:
             roots = Roots(root, below, self._host, platform)
             same = self._same(roots)
-            entries, shown.reason = [*same.entries, *find_go(roots)], same.reason
+            entries, shown.reason = [*same.entries, *find_go(roots), *find_llvm(roots)], same.reason
             shown.binds.append(BindMount(str(same.retold), RETOLD))
             rust = find_rust(roots)
             if rust is not None:
@@ -124,7 +125,10 @@ class Accelerator:
                 shown.binds.append(BindMount(str(cross), CROSS))
             table = shown.log.with_name("table")
             table.write_bytes(encode(entries))
+            told = shown.log.with_name("apt.conf")
+            told.write_text(apt_conf(platform))
             shown.binds += [BindMount(str(root), TWIN), BindMount(str(table), f"{PLACE}/table")]
+            shown.binds.append(BindMount(str(told), APT_CONF))
             shown.sampler = Sampler(shown.log, PLACE)
             with shown.sampler:
                 yield shown

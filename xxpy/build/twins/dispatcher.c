@@ -68,7 +68,7 @@ struct table { char magic[8]; u32 count, entries; };
 struct entry { u32 path, program, prefix, suffix, rules, pad; i64 mtime; };
 struct rule { u32 kind, one, two; };
 enum { END, NO_VARIABLE, NO_ARGUMENT, NO_ARGUMENT_PREFIX, FIRST_ARGUMENT, HAS_ARGUMENT, REPLACE, NO_SUFFIX_IF,
-       PLAIN_LOCALE, NEXT_AMONG, HAS_VARIABLE, LIBRARIES };
+       PLAIN_LOCALE, NEXT_AMONG, HAS_VARIABLE, LIBRARIES, NAMED };
 
 static const char *table;
 #define TEXT(offset) (table + (offset))
@@ -155,21 +155,21 @@ static int first_is(char **arguments, const u32 *list, const u32 *flags) {
     return among(joined, list);
 }
 
-static const struct entry *find(const char *path) {
+/* The first entry of `path` and how many there are of it, one after the other. */
+static const struct entry *find(const char *path, u32 *count) {
     const struct table *head = (const struct table *)table;
     const struct entry *entries = (const struct entry *)(table + head->entries);
     u32 low = 0, high = head->count;
     while (low < high) {
         u32 middle = low + (high - low) / 2;
-        int order = compare(path, TEXT(entries[middle].path));
-        if (!order)
-            return &entries[middle];
-        if (order < 0)
-            high = middle;
-        else
+        if (compare(path, TEXT(entries[middle].path)) > 0)
             low = middle + 1;
+        else
+            high = middle;
     }
-    return 0;
+    for (*count = 0; low + *count < head->count && !compare(path, TEXT(entries[low + *count].path)); ++*count)
+        ;
+    return *count ? &entries[low] : 0;
 }
 
 /* The real path of the program and what it is; zero if that cannot be told. */
@@ -244,7 +244,15 @@ static int own_libraries(char **variables, const u32 *names) {
     return 1;
 }
 
-static int permitted(const struct entry *entry, char **arguments, char **variables) {
+static const char *last_part(const char *path) {
+    const char *last = path;
+    while (*path)
+        if (*path++ == '/')
+            last = path;
+    return last;
+}
+
+static int permitted(const struct entry *entry, const char *name, char **arguments, char **variables) {
     for (const struct rule *rule = (const struct rule *)(table + entry->rules); rule->kind != END; rule++) {
         switch (rule->kind) {
         case NO_VARIABLE:
@@ -294,6 +302,10 @@ static int permitted(const struct entry *entry, char **arguments, char **variabl
             if (!plain_locale(variables))
                 return 0;
             break;
+        case NAMED:
+            if (!among(last_part(name), LIST(rule->one)))
+                return 0;
+            break;
         }
     }
     return 1;
@@ -338,15 +350,24 @@ static void note(char how, const char *path, const char *script) {
 static void start_twin(const struct entry *entry, const char *real, u64 count, char **arguments, char *name,
                        char **variables) {
     const u32 *prefix = LIST(entry->prefix), *suffix = LIST(entry->suffix);
-    u64 more = 1;
+    u64 more = 1, own = 0;
     for (const u32 *each = prefix; *each; each++)
         more++;
     for (const u32 *each = suffix; *each; each++)
         more++;
-    char *all[count + more];
-    u64 at = 0;
-    for (; *prefix; prefix++)
-        all[at++] = TEXT(*prefix)[0] == 1 ? name : (char *)TEXT(*prefix);
+    while (variables[own])
+        own++;
+    char *all[count + more], *environment[own + more];
+    u64 at = 0, set = 0;
+    for (; *prefix; prefix++) {
+        char *word = (char *)TEXT(*prefix);
+        if (word[0] == 2)
+            environment[set++] = word + 1;
+        else
+            all[at++] = word[0] == 1 ? name : word;
+    }
+    for (u64 index = 0; index <= own; index++)
+        environment[set++] = variables[index];
     for (char **each = arguments; *each; each++)
         all[at++] = replaced(entry, *each);
     if (wants_suffix(entry, arguments))
@@ -354,7 +375,7 @@ static void start_twin(const struct entry *entry, const char *real, u64 count, c
             all[at++] = (char *)TEXT(*suffix);
     all[at] = 0;
     note('T', real, 0);
-    call(SYS_execve, TEXT(entry->program), all, variables);
+    call(SYS_execve, TEXT(entry->program), all, environment);
     note('F', real, 0);
 }
 
@@ -406,7 +427,8 @@ __attribute__((used)) static void run(u64 *stack) {
     if (count < 3)
         call(SYS_exit, 126);
     char *path = words[1], *name = words[2], **arguments = words + 3;
-    const struct entry *entry = 0;
+    const struct entry *entries = 0;
+    u32 meant = 0;
     int known = looked_up(path, real, &status);
     i64 file = known ? call(SYS_openat, AT_FDCWD, PLACE "table", O_RDONLY | O_CLOEXEC) : -1;
     if (file >= 0) {
@@ -415,14 +437,15 @@ __attribute__((used)) static void run(u64 *stack) {
         call(SYS_close, file);
         if (map > 0 || map < -4095) {
             table = (const char *)map;
-            entry = find(real);
+            entries = find(real, &meant);
         }
     }
-    if (entry && (status.mode & S_IFMT) == S_IFREG && !(status.mode & (S_ISUID | S_ISGID)) &&
-        status.mtime == entry->mtime && !exists("/etc/ld.so.preload") &&
-        call(SYS_getxattr, path, "security.capability", 0, 0) < 0 && permitted(entry, arguments, variables))
-        start_twin(entry, real, count, arguments, name, variables);
-    note('E', known ? real : path, entry ? script_of(arguments) : 0);
+    if (meant && (status.mode & S_IFMT) == S_IFREG && !(status.mode & (S_ISUID | S_ISGID)) &&
+        !exists("/etc/ld.so.preload") && call(SYS_getxattr, path, "security.capability", 0, 0) < 0)
+        for (const struct entry *each = entries; each < entries + meant; each++)
+            if (status.mtime == each->mtime && permitted(each, name, arguments, variables))
+                start_twin(each, real, count, arguments, name, variables);
+    note('E', known ? real : path, meant ? script_of(arguments) : 0);
     start_emulator(count, arguments, path, name, variables);
     call(SYS_exit, 126);
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -19,6 +20,10 @@ def _same_part(part: slice, one: Path, two: Path) -> bool:
     return _read(one)[part] == _read(two)[part]
 
 
+def _same_but_digits(one: Path, two: Path) -> bool:
+    return _DIGITS.sub(b"", _read(one)) == _DIGITS.sub(b"", _read(two))
+
+
 def _there_in_one(one: Path, two: Path) -> bool:
     return one.exists() != two.exists()
 
@@ -31,6 +36,7 @@ def _same_code(one: Path, two: Path) -> bool:
 
 
 _METADATA = b"lib.rmeta/"
+_DIGITS = re.compile(rb"[0-9]+")
 
 
 def _members(archive: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -63,6 +69,9 @@ class Reason:
 EXPECTED: Mapping[str, Reason] = {
     "var/cache/apt/*": Reason("apt's caches have times and the layout of the machine that wrote them"),
     "var/cache/ldconfig/aux-cache": Reason("it has inode numbers and times"),
+    "var/log/apt/history.log": Reason("it has times", _same_but_digits),
+    "var/log/dpkg.log": Reason("it has times", _same_but_digits),
+    "var/log/alternatives.log": Reason("it has times", _same_but_digits),
     "var/log/*": Reason("logs have times"),
     "var/cache/debconf/*": Reason("its files are in the order of a hash that is seeded anew each time"),
     "var/cache/fontconfig/*": Reason("its files have the times of folders"),
@@ -93,12 +102,10 @@ EXPECTED: Mapping[str, Reason] = {
     ),
     "*/lib*.rmeta": Reason("as the library beside it", _same_code),
 }
-"""By pattern of the path (fnmatch)."""
+"""By pattern of the path (fnmatch); the first that fits counts."""
 
 
 def reason_for(path: str, one: Path, two: Path) -> str:
     """Why ``path``, without a slash before it, differs below ``one`` and ``two``; empty if it should not."""
-    for pattern, reason in EXPECTED.items():
-        if fnmatchcase(path, pattern) and reason.holds(one / path, two / path):
-            return reason.why
-    return ""
+    reason = next((reason for pattern, reason in EXPECTED.items() if fnmatchcase(path, pattern)), None)
+    return reason.why if reason is not None and reason.holds(one / path, two / path) else ""

@@ -30,6 +30,8 @@ TWIN = f"{PLACE}/r"
 """The twin root there."""
 CROSS = f"{PLACE}/c"
 """The cross packages there."""
+APT_CONF = f"{PLACE}/apt.conf"
+"""What tells apt's twins the architecture (`apt_conf`)."""
 
 _REBUILT = re.compile(r"\+b[0-9]+$")
 _VERSION = re.compile(r"[0-9.]+")
@@ -44,6 +46,11 @@ def seen_from_debian(platform: Platform) -> Target:
 def triplet(platform: Platform) -> str:
     """Debian's name of a platform's library folders: ``arm-linux-gnueabihf``."""
     return multiarch(seen_from_debian(platform))
+
+
+def apt_conf(platform: Platform) -> str:
+    """apt.conf(5) for twins of an apt of ``platform``, which has its own architecture compiled in."""
+    return f'APT::Architecture "{debian_arch(platform)}";\n'
 
 
 @dataclass(frozen=True)
@@ -136,7 +143,6 @@ def _entries(rule: Rule, package: str, roots: Roots, loader: Loader) -> Iterator
         guards.append(Guard(Kind.PLAIN_LOCALE))
     multi = triplet(roots.host)
     words = {
-        "arch": debian_arch(roots.target),
         "triplet": multi,
         "perl": _perl_version(roots.twin, multi),
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from xxpy.build.twins.table import Guard, Kind
+from xxpy.build.twins.table import VARIABLE, Guard, Kind
 
 
 def _not(*arguments: str) -> tuple[Guard, ...]:
@@ -24,9 +24,9 @@ _VERSION = _not("--version", "-V")
 class Rule:
     """Programs of ``packages`` (fnmatch patterns of binary packages) at ``paths`` (fnmatch patterns, real paths).
 
-    ``but`` are paths that are left out. ``arguments`` are put before the program's own, with ``{arch}`` for the Debian
-    architecture of the emulated root, ``{triplet}`` for this machine's multiarch triplet, and ``{perl}`` for the
-    version in the folder of perl's compiled modules. ``endian`` programs write or read what has the byte order of the
+    ``but`` are paths that are left out. ``arguments`` are put before the program's own, with ``{triplet}`` for this
+    machine's multiarch triplet and ``{perl}`` for the version in the folder of perl's compiled modules; one that begins
+    with `VARIABLE` is a variable. ``endian`` programs write or read what has the byte order of the
     machine: only for targets of the same.
     """
 
@@ -47,6 +47,10 @@ _PYTHON_SCRIPTS = (
 )  # fmt: skip
 _PERL_SCRIPTS = (
     "/usr/share/debconf/frontend", "/usr/sbin/dpkg-preconfigure", "/usr/bin/debconf-set-selections",
+    "/usr/sbin/dpkg-reconfigure", "/usr/bin/debconf", "/usr/bin/debconf-communicate", "/usr/bin/debconf-show",
+    # What maintainer scripts call: init-system-helpers, adduser, libpam-runtime.
+    "/usr/bin/deb-systemd-helper", "/usr/bin/deb-systemd-invoke", "/usr/sbin/update-rc.d", "/usr/sbin/pam-auth-update",
+    *(f"/usr/sbin/{verb}{what}" for verb in ("add", "del") for what in ("user", "group")),
     *(f"/usr/bin/{name}" for name in ("autoconf", "autoheader", "autom4te", "autoreconf", "aclocal", "automake")),
     *(f"/usr/bin/{name}-1.{minor}" for minor in range(16, 20) for name in ("aclocal", "automake")),
 )  # fmt: skip
@@ -96,8 +100,9 @@ SAME: tuple[Rule, ...] = (
         ("apt",),
         ("/usr/bin/apt", "/usr/bin/apt-get", "/usr/bin/apt-cache", "/usr/bin/apt-mark"),
         "it is told the root's architecture; dpkg, which it starts, is decided anew",
-        guards=_not("-v", "--version", "-h", "--help", "help"),
-        arguments=("-o", "APT::Architecture={arch}"),
+        guards=(*_not("-v", "--version", "-h", "--help", "help"), Guard(Kind.NO_VARIABLE, "APT_CONFIG=")),
+        # By a file (apt.conf(5)): /var/log/apt/history.log has the arguments.
+        arguments=(f"{VARIABLE}APT_CONFIG=/dev/.xx/apt.conf",),
     ),
     Rule(("apt",), ("/usr/lib/apt/methods/*", "/usr/lib/apt/apt-helper"), "they fetch and check what apt tells them"),
     Rule(("apt",), ("/usr/lib/apt/solvers/*", "/usr/lib/apt/planners/*"), "they compute on what apt gives them"),
@@ -122,12 +127,15 @@ SAME: tuple[Rule, ...] = (
     Rule(
         ("perl-base",),
         ("/usr/bin/perl",),
-        "debconf and autotools, whose modules are perl's own; others may ask $Config or load libraries of the root",
+        "what installs packages, and autotools: their modules are perl's own; others may ask $Config or load libraries "
+        "of the root",
         guards=(
-            Guard(Kind.FIRST_ARGUMENT, _PERL_SCRIPTS, ("-w", "-T", "-W")),
+            Guard(Kind.FIRST_ARGUMENT, _PERL_SCRIPTS, ("-w", "-T", "-W", "-wT", "-Tw")),
             *(Guard(Kind.NO_VARIABLE, each) for each in ("PERL5", "PERLLIB", "PERLIO", "PERL_UNICODE")),
         ),
-        arguments=("-I/dev/.xx/r/usr/lib/{triplet}/perl-base", "-I/dev/.xx/r/usr/lib/{triplet}/perl/{perl}"),
+        arguments=tuple(
+            f"-I/dev/.xx/r/usr/lib/{{triplet}}/{folder}" for folder in ("perl-base", "perl/{perl}", "perl5/{perl}")
+        ),
     ),
     Rule(("git",), ("/usr/bin/git", "/usr/lib/git-core/*"), "objects have one byte order", guards=_not("version")),
     Rule(("curl",), ("/usr/bin/curl",), "what a server answers", guards=_VERSION),
@@ -145,6 +153,21 @@ SAME: tuple[Rule, ...] = (
         "locales have the machine's byte order",
         endian=True,
         guards=_not("--help"),
+    ),
+    Rule(
+        ("lld-*",),
+        ("/usr/lib/llvm-*/bin/lld",),
+        "it links for what its input is of, as its name and arguments say",
+        guards=(
+            *_not("--version", "-v", "-V"),
+            *(Guard(Kind.NO_ARGUMENT_PREFIX, f"{dash}load") for dash in ("-", "--")),
+        ),
+    ),
+    Rule(
+        ("llvm-*",),
+        tuple(f"/usr/lib/llvm-*/bin/llvm-{name}" for name in ("ar", "nm", "objcopy", "objdump", "readobj", "strings")),
+        "object files of any machine",
+        guards=_not("--version", "-V", "--help"),
     ),
     Rule(("gettext",), ("/usr/bin/msgfmt", "/usr/bin/msgmerge", "/usr/bin/xgettext"), "texts", endian=True),
     Rule(("bison",), ("/usr/bin/bison.yacc", "/usr/bin/bison"), "texts", guards=_VERSION),

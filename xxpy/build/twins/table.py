@@ -21,6 +21,8 @@ from enum import IntEnum
 MAGIC = b"XXTWINS1"
 NAME = "\1"
 """The word of a prefix that stands for the argv[0] which the program was started with."""
+VARIABLE = "\2"
+"""What a word of a prefix begins with that is a variable for the twin, as ``name=value``, and no argument."""
 
 
 class Kind(IntEnum):
@@ -37,6 +39,7 @@ class Kind(IntEnum):
     NEXT_AMONG = 9
     HAS_VARIABLE = 10
     LIBRARIES = 11
+    NAMED = 12
 
 
 Value = str | tuple[str, ...]
@@ -53,6 +56,7 @@ class Guard:
     there, ``-c CODE`` ``-cCODE``.
     NEXT_AMONG: what follows each ``one`` is among ``two``. REPLACE: ``one`` becomes ``two``.
     NO_SUFFIX_IF: no suffix if ``one`` is there. PLAIN_LOCALE: no locale but C and POSIX is asked for.
+    NAMED: the last part of argv[0] is one of ``one``.
     """
 
     kind: Kind
@@ -118,11 +122,8 @@ _ENTRY = struct.Struct("=IIIIIIq")
 
 
 def encode(entries: Iterable[Entry]) -> bytes:
-    """The table's bytes. Of entries with the same path the first counts."""
-    first: dict[bytes, Entry] = {}
-    for entry in entries:
-        first.setdefault(os.fsencode(entry.path), entry)
-    ordered = [first[path] for path in sorted(first)]
+    """The table's bytes. Of entries with the same path the first counts whose guards hold."""
+    ordered = sorted(entries, key=lambda entry: os.fsencode(entry.path))
     pool = _Pool(_HEAD.size + _ENTRY.size * len(ordered))
     packed = []
     for entry in ordered:

@@ -1,0 +1,68 @@
+"""clang and lld: the same program for every target, which clang is told and lld reads in its input.
+
+Unlike GCC's, clang's driver runs as a twin too: it is the compiler, and finds all that it needs by the path of its own
+program, which is given to it as argv[0], and by the target.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from xxpy.build.twins.find import TWIN, Roots, build_time, program_at
+from xxpy.build.twins.table import NAME, Entry, Guard, Kind
+
+_PACKAGE = re.compile(r"clang-(?P<major>[0-9]+)")
+_TRIPLES = {
+    "amd64": "x86_64-pc-linux-gnu",
+    "arm64": "aarch64-unknown-linux-gnu",
+    "riscv64": "riscv64-unknown-linux-gnu",
+}
+"""The target that Debian's clang of each architecture has by default, which bitcode names: see ``clang --version``."""
+
+_FRONT = ("-cc1", "-cc1as")
+"""The first argument of the processes that a driver with more than one job starts."""
+
+_NEVER = (
+    # What is asked of it is answered by the one that the step has.
+    *(Guard(Kind.NO_ARGUMENT, each) for each in ("--version", "-v", "-###", "-dumpmachine", "-dumpversion", "--help")),
+    *(Guard(Kind.NO_ARGUMENT_PREFIX, each) for each in ("-print-", "--print-", "--autocomplete", "--config", "@")),
+    # The machine's own processor would be another, and a plugin is a library of the root.
+    *(Guard(Kind.NO_ARGUMENT, f"-m{what}=native") for what in ("arch", "cpu", "tune")),
+    *(Guard(Kind.NO_ARGUMENT_PREFIX, each) for each in ("-fplugin", "-fpass-plugin", "-load", "--gcc-toolchain")),
+    # These write down the arguments, of which a twin has more.
+    *(Guard(Kind.NO_ARGUMENT, each) for each in ("-frecord-command-line", "-grecord-command-line", "-save-temps")),
+    *(Guard(Kind.NO_ARGUMENT_PREFIX, each) for each in ("-frecord-gcc-switches", "-grecord-gcc-switches", "-MJ")),
+    # CCC_OVERRIDE_OPTIONS, COMPILER_PATH, CLANG_NO_DEFAULT_CONFIG: they may say all of that.
+    *(Guard(Kind.NO_VARIABLE, each) for each in ("CCC_", "COMPILER_PATH", "CLANG_")),
+)
+
+
+def find_llvm(roots: Roots) -> Iterator[Entry]:
+    """The entries of clang. Raises OSError."""
+    if roots.loader is None or roots.target.arch not in _TRIPLES:
+        return
+    for package in roots.packages.versions:
+        match = _PACKAGE.fullmatch(package)
+        # Its whole version, that of a rebuild too, is in what it compiles.
+        if match and roots.may_stand_in(package):
+            yield from _clang(roots, package, match["major"])
+
+
+def _clang(roots: Roots, package: str, major: str) -> Iterator[Entry]:
+    own = f"/usr/lib/llvm-{major}/bin/clang"
+    program = program_at(roots.twin, own, roots.host)
+    if program is None or program.path != own or roots.loader is None:
+        return
+    built = build_time(roots, own, own, there=package in roots.packages_before.versions)
+    made = program.entry(roots.twin, TWIN, roots.loader, own, built)
+    guards = (*made.guards, *_NEVER)
+    yield replace(made, guards=(*guards, Guard(Kind.FIRST_ARGUMENT, _FRONT)))
+    # /proc/self/exe is the loader, so it has to go by its name; the triple's own flags come later and count.
+    told = ("-no-canonical-prefixes", f"--target={_TRIPLES[roots.target.arch]}")
+    for suffix, names in (("", ("clang", "cc")), ("++", ("clang++", "c++"))):
+        called = Guard(Kind.NAMED, (*names, f"clang{suffix}-{major}"))
+        prefix = tuple(f"{own}{suffix}" if word == NAME else word for word in made.prefix)
+        driver = tuple(Guard(Kind.NO_ARGUMENT, each) for each in _FRONT)
+        yield replace(made, prefix=(*prefix, *told), guards=(*guards, *driver, called))
