@@ -12,6 +12,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from xxpy.build.engine.sampling import descendants
+
 _EVERY = 0.05
 
 
@@ -40,16 +42,11 @@ class Peak:
 def own(pid: int) -> Iterator[int]:
     """``pid`` and its descendants that see this process's root directory."""
     here = os.stat("/")
-    todo = [pid]
-    while todo:
-        each = todo.pop()
+    for each in (pid, *descendants(pid)):
         with contextlib.suppress(OSError):
             there = os.stat(f"/proc/{each}/root/")
             if (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino):
                 yield each
-                for task in os.listdir(f"/proc/{each}/task"):
-                    # A process is the child of the thread that made it.
-                    todo += map(int, Path(f"/proc/{each}/task/{task}/children").read_text().split())
 
 
 def proportional(pid: int) -> int:

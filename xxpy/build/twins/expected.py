@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 
-_AR_MAGIC, _AR_HEADER = b"!<arch>\n", 60
+from xxpy.errors import XxError
+from xxpy.verify.binary import is_archive, members
+from xxpy.verify.source import Source, open_regular
 
 
 def _anything(one: Path, two: Path) -> bool:
@@ -30,25 +33,28 @@ def _there_in_one(one: Path, two: Path) -> bool:
 
 def _same_code(one: Path, two: Path) -> bool:
     """Whether two Rust libraries differ in rustc's metadata alone, and that not in size."""
-    first, second = (dict(_members(_read(path.with_suffix(".rlib")))) for path in (one, two))
+    first, second = (_members(path.with_suffix(".rlib")) for path in (one, two))
     size = len(first.pop(_METADATA, b""))
     return size > 0 and size == len(second.pop(_METADATA, b"")) and first == second
 
 
-_METADATA = b"lib.rmeta/"
+_METADATA = "lib.rmeta"
 _DIGITS = re.compile(rb"[0-9]+")
 
 
-def _members(archive: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Name and content of each member of an ar archive (ar(5))."""
-    at = len(_AR_MAGIC)
-    while archive.startswith(_AR_MAGIC) and at + _AR_HEADER <= len(archive):
-        name, size = archive[at : at + 16].rstrip(), archive[at + 48 : at + 58].strip()
-        if not size.isdigit():
-            return
-        at += _AR_HEADER
-        yield name, archive[at : at + int(size)]
-        at += int(size) + int(size) % 2
+def _members(archive: Path) -> dict[str, bytes]:
+    """Name and content of each member; none of what is no archive."""
+    try:
+        descriptor, size = open_regular(archive)
+    except XxError:
+        return {}
+    try:
+        source = Source(descriptor, size, "the library")
+        return {name: part.head(part.size) for name, part in members(source)} if is_archive(source) else {}
+    except (OSError, XxError):
+        return {}
+    finally:
+        os.close(descriptor)
 
 
 def _read(path: Path) -> bytes:

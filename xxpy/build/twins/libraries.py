@@ -34,10 +34,10 @@ class Loader:
     _known: dict[str, list[str]] = field(default_factory=dict, compare=False, repr=False)
     _places: dict[str, list[str]] = field(default_factory=dict, compare=False, repr=False)
 
-    def prefix(self, program: str, arguments: tuple[str, ...] = ()) -> tuple[str, ...]:
-        """The words before the arguments of ``program``, with the argv[0] that it was started with."""
+    def prefix(self, program: str, arguments: tuple[str, ...] = (), name: str = NAME) -> tuple[str, ...]:
+        """The words before the arguments of ``program``, with the argv[0] ``name``: that which it was started with."""
         libraries = ":".join(self.folders)
-        return (self.program, "--inhibit-cache", "--argv0", NAME, "--library-path", libraries, program, *arguments)
+        return (self.program, "--inhibit-cache", "--argv0", name, "--library-path", libraries, program, *arguments)
 
     def guards(self, file: Path) -> tuple[Guard, ...]:
         """What has to hold for ``file`` to find in the root just the libraries that it has as a twin."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from xxpy.build.twins.find import TWIN, Roots, build_time, program_at
-from xxpy.build.twins.table import NAME, Entry, Guard, Kind
+from xxpy.build.twins.table import Entry, Guard, Kind
 
 _PACKAGE = re.compile(r"clang-(?P<major>[0-9]+)")
 _TRIPLES = {
@@ -53,7 +53,7 @@ def find_llvm(roots: Roots) -> Iterator[Entry]:
 def _clang(roots: Roots, package: str, major: str) -> Iterator[Entry]:
     own = f"/usr/lib/llvm-{major}/bin/clang"
     program = program_at(roots.twin, own, roots.host)
-    if program is None or program.path != own or roots.loader is None:
+    if program is None or not program.dynamic or program.path != own or roots.loader is None:
         return
     built = build_time(roots, own, own, there=package in roots.packages_before.versions)
     made = program.entry(roots.twin, TWIN, roots.loader, own, built)
@@ -63,6 +63,6 @@ def _clang(roots: Roots, package: str, major: str) -> Iterator[Entry]:
     told = ("-no-canonical-prefixes", f"--target={_TRIPLES[roots.target.arch]}")
     for suffix, names in (("", ("clang", "cc")), ("++", ("clang++", "c++"))):
         called = Guard(Kind.NAMED, (*names, f"clang{suffix}-{major}"))
-        prefix = tuple(f"{own}{suffix}" if word == NAME else word for word in made.prefix)
+        prefix = roots.loader.prefix(f"{TWIN}{own}", told, name=f"{own}{suffix}")
         driver = tuple(Guard(Kind.NO_ARGUMENT, each) for each in _FRONT)
-        yield replace(made, prefix=(*prefix, *told), guards=(*guards, *driver, called))
+        yield replace(made, prefix=prefix, guards=(*guards, *driver, called))

@@ -126,8 +126,6 @@ def _linker(roots: Roots, loader: Loader) -> str:
     if program is None or not own:
         return ""
     folders = [f"/{own[-1].parent.relative_to(roots.twin)}", f"/usr/lib/{multi}", f"/lib/{multi}"]
-    words = [
-        loader.program, "--inhibit-cache", "--library-path", ":".join(loader.folders), f"{TWIN}{program.path}",
-        f"--sysroot={TWIN}", *(f"-L{TWIN}{folder}" for folder in folders),
-    ]  # fmt: skip
+    seen = f"{TWIN}{program.path}"
+    words = loader.prefix(seen, (f"--sysroot={TWIN}", *(f"-L{TWIN}{folder}" for folder in folders)), name=seen)
     return f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n'
