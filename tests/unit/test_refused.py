@@ -17,7 +17,7 @@ from xxpy.errors import XxError
     ("flags", "words"),
     [
         ("--load", "docker load"), ("--push", "skopeo copy"), ("--builder b", "xx itself"),
-        ("--cache-from type=gha", "--store"), ("--cache-to type=inline", "--store"),
+        ("--cache-from type=gha", "registry"), ("--cache-to type=s3,bucket=b", "inline"),
         ("--cgroup-parent x", "systemd-run"),
         ("--sbom true", "no attestation"), ("--provenance mode=max", "no attestation"),
         ("--attest type=sbom", "no attestation"), ("--attest type=sbom,disabled=false", "no attestation"),

@@ -130,9 +130,12 @@ def write_image(
     created: str,
     annotations: Sequence[tuple[str, str]] = (),
     *,
-    author: str = "",
+    more: Mapping[str, Any] | None = None,
 ) -> Descriptor:
-    """Write config and manifest of one platform; ``created`` is RFC 3339, ``config`` the config's own ``config``."""
+    """Write config and manifest of one platform.
+
+    ``created`` is RFC 3339, ``config`` the config's own ``config``, ``more`` what is to stand beside it.
+    """
     body: dict[str, Any] = {
         "architecture": platform.arch,
         "os": platform.os,
@@ -143,9 +146,7 @@ def write_image(
     }
     if platform.variant:
         body["variant"] = platform.variant
-    if author:
-        body["author"] = author
-    described = store.put_json(body, CONFIG_TYPE)
+    described = store.put_json(body | dict(more or {}), CONFIG_TYPE)
     manifest: dict[str, Any] = {
         "schemaVersion": 2,
         "mediaType": MANIFEST_TYPE,

@@ -80,13 +80,13 @@ def copy_image(store: Store, layout: Layout, platform: Platform) -> Descriptor:
             remedy="build it for that platform too",
             reason="platform-missing",
         )
-    body = parse_json_object(_read(layout, found), f"the manifest {found.digest}")
+    body = parse_json_object(read_blob(layout, found), f"the manifest {found.digest}")
     layers = body.get("layers")
     if not isinstance(layers, list):
         raise StoreError(f"the manifest {found.digest} has no list of layers", reason="json-invalid")
     for part in (body.get("config"), *layers):
-        _copy(store, layout, Descriptor.from_json(part))
-    return _copy(store, layout, found)
+        copy_blob(store, layout, Descriptor.from_json(part))
+    return copy_blob(store, layout, found)
 
 
 def _chosen(layout: Layout) -> Descriptor:
@@ -131,7 +131,7 @@ def _tags(entry: Descriptor) -> set[str]:
 
 def _typed(layout: Layout, digest: str, blob: Path) -> Descriptor:
     size = blob.stat().st_size
-    data = _read(layout, Descriptor("application/octet-stream", digest, size))
+    data = read_blob(layout, Descriptor("application/octet-stream", digest, size))
     body = parse_json_object(data, f"the blob {digest}")
     # A manifest need not say what it is (OCI image-spec, manifest.md, "mediaType").
     kind = body.get("mediaType", INDEX_TYPE if "manifests" in body else MANIFEST_TYPE)
@@ -141,15 +141,15 @@ def _typed(layout: Layout, digest: str, blob: Path) -> Descriptor:
 def _manifests(layout: Layout, entry: Descriptor, depth: int) -> list[Descriptor]:
     """The manifests that an entry stands for, each with its platform; an index may hold indexes."""
     if entry.media_type in INDEX_TYPES:
-        listed = parse_json_object(_read(layout, entry), f"the index {entry.digest}").get("manifests")
+        listed = parse_json_object(read_blob(layout, entry), f"the index {entry.digest}").get("manifests")
         if not isinstance(listed, list) or depth > _DEEPEST:
             raise StoreError(f"the index {entry.digest} has no manifests", reason="json-invalid")
         inner = [Descriptor.from_json(each) for each in listed]
         return [one for each in inner for one in _manifests(layout, each, depth + 1)]
     if entry.platform is not None:
         return [entry] if entry.platform.os != "unknown" else []
-    config = Descriptor.from_json(parse_json_object(_read(layout, entry), "the manifest").get("config"))
-    body = parse_json_object(_read(layout, config), "the image's config")
+    config = Descriptor.from_json(parse_json_object(read_blob(layout, entry), "the manifest").get("config"))
+    body = parse_json_object(read_blob(layout, config), "the image's config")
     platform = platform_of(*(str(body.get(key) or "") for key in ("os", "architecture", "variant")))
     return [Descriptor(entry.media_type, entry.digest, entry.size, platform)]
 
@@ -171,8 +171,8 @@ def _open(layout: Layout, blob: Descriptor) -> int:
     return fd
 
 
-def _read(layout: Layout, blob: Descriptor) -> bytes:
-    """A blob of JSON, checked."""
+def read_blob(layout: Layout, blob: Descriptor) -> bytes:
+    """A blob of JSON, checked. Raises StoreError (``blob-missing``, ``digest-mismatch``)."""
     with os.fdopen(_open(layout, blob), "rb") as file:
         data = file.read(JSON_LIMIT)
     if digest_of_bytes(data) != blob.digest:
@@ -180,8 +180,8 @@ def _read(layout: Layout, blob: Descriptor) -> bytes:
     return data
 
 
-def _copy(store: Store, layout: Layout, blob: Descriptor) -> Descriptor:
-    """Have a blob in the store."""
+def copy_blob(store: Store, layout: Layout, blob: Descriptor) -> Descriptor:
+    """Have a blob in the store. Raises as `read_blob` does."""
     if not store.has(blob.digest):
         with os.fdopen(_open(layout, blob), "rb") as file, store.writer() as out:
             while data := file.read(1 << 20):

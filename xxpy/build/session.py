@@ -29,13 +29,17 @@ from xxpy.build.keys import compute_keys
 from xxpy.build.outcome import Outcome
 from xxpy.build.outputs import GZIP, Output
 from xxpy.build.plan import Accelerate, Emulation, Plan, check_emulation, make_plan
+from xxpy.build.remotecache.exporting import collect, wanted_layers
+from xxpy.build.remotecache.importing import Importer
+from xxpy.build.remotecache.places import place_of
+from xxpy.build.remotecache.spec import INLINE, Cache
 from xxpy.build.remotes import Remotes
 from xxpy.build.runsettings import RunSettings
 from xxpy.build.store import INDEX_TYPE, Store
 from xxpy.build.trees import Tree, export_trees
 from xxpy.build.twins import LOADERS
 from xxpy.build.verdict import Verify, require_bases
-from xxpy.errors import DockerfileError, SourceError
+from xxpy.errors import DockerfileError, SourceError, XxError
 from xxpy.platforms import Platform
 
 _MOST_TEXT = 4 << 20
@@ -48,6 +52,7 @@ class Order:
     ``file`` is the Dockerfile's path, ``name`` what errors call it if not so. ``contexts`` are those besides
     ``context``. ``tags`` are full names. ``target`` is a stage, empty for the last. The steps of ``no_cache_stages``
     run again, and all that takes from them. ``epoch`` is SOURCE_DATE_EPOCH in seconds since 1970, None for the present.
+    ``cache_from`` and ``cache_to`` are caches besides the store's own.
     ``image`` asks for an image that neither a name nor an output asks for.
     """
 
@@ -72,6 +77,8 @@ class Order:
     name: str = ""
     contexts: Contexts = field(default_factory=Contexts)
     image: bool = False
+    cache_from: tuple[Cache, ...] = ()
+    cache_to: tuple[Cache, ...] = ()
 
     @property
     def makes_image(self) -> bool:
@@ -142,6 +149,9 @@ def solve_order(order: Order, plan: Plan, store: Store, listener: Listener) -> O
         image=order.makes_image,
         compression=order.compression,
         accelerate=order.accelerate,
+        imports=_imports(order, store, listener),
+        exported=frozenset().union(*(wanted_layers(plan.graph, each.mode) for each in order.cache_to)),
+        inline=any(each.kind == INLINE for each in order.cache_to),
     )
     outcome = Embedded(store).solve(job, listener)
     for tag in order.tags:
@@ -149,7 +159,25 @@ def solve_order(order: Order, plan: Plan, store: Store, listener: Listener) -> O
     with interruptible():
         for output in order.outputs:
             outcome = _export(order, plan, store, outcome, output, listener)
+        for cache in order.cache_to:
+            if cache.kind != INLINE:
+                _export_cache(cache, store, job, listener)
     return outcome
+
+
+def _imports(order: Order, store: Store, listener: Listener) -> Importer | None:
+    sources = [(str(each), place_of(each)) for each in order.cache_from]
+    return Importer(store, sources, lambda text: listener(Notice(text))) if sources else None
+
+
+def _export_cache(cache: Cache, store: Store, job: Job, listener: Listener) -> None:
+    listener(Exporting(f"adding to the cache {cache}"))
+    try:
+        place_of(cache).add(collect(store, job, cache.mode), store)
+    except XxError as error:
+        if not cache.ignore_error:
+            raise
+        listener(Notice(f"nothing was added to the cache {cache}: {error.message}"))
 
 
 def _export(order: Order, plan: Plan, store: Store, outcome: Outcome, output: Output, listener: Listener) -> Outcome:

@@ -22,6 +22,7 @@ from xxpy.build.outcome import Outcome
 from xxpy.build.outputs import check_outputs, parse_output
 from xxpy.build.plan import Plan
 from xxpy.build.progress import MODES
+from xxpy.build.remotecache.spec import parse_cache_from, parse_cache_to
 from xxpy.build.report import plan_as_json, print_plan, print_report, report_as_json
 from xxpy.build.session import Order, index_of, plan_order, solve_order
 from xxpy.build.store import Store
@@ -67,6 +68,10 @@ class Options:
 @click.option("--target", metavar="STAGE", default="", help="Build this stage instead of the last.")
 @click.option("--no-cache", is_flag=True, help="Run every step again.")
 @click.option("--no-cache-filter", metavar="STAGE[,…]", multiple=True, help="Run the steps of these stages again.")
+@click.option(
+    "--cache-from", "cache_from", metavar="NAME|type=…", multiple=True, help="A cache of others to take from."
+)
+@click.option("--cache-to", "cache_to", metavar="NAME|type=…", multiple=True, help="A cache to add to.")
 @click.option("--pull", is_flag=True, help="Taken for the sake of scripts: base images come from the store.")
 @click.option(
     "--progress",
@@ -101,6 +106,8 @@ def build_command(
     target: str,
     no_cache: bool,
     no_cache_filter: tuple[str, ...],
+    cache_from: tuple[str, ...],
+    cache_to: tuple[str, ...],
     pull: bool,
     progress: str,
     quiet: bool,
@@ -136,6 +143,8 @@ def build_command(
             no_cache=no_cache,
             no_cache_stages=tuple(name for text in no_cache_filter for name in text.split(",") if name),
             epoch=source_date_epoch(),
+            cache_from=tuple(parse_cache_from(text) for text in cache_from),
+            cache_to=tuple(parse_cache_to(text) for text in cache_to),
             host_ca=parse_host_ca(host_ca),
             emulation=chosen_emulation(),
             verify=chosen_verify(),

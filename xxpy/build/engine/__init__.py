@@ -19,6 +19,7 @@ from xxpy.build.plan import Accelerate, Plan
 from xxpy.build.verdict import Verify
 
 if TYPE_CHECKING:
+    from xxpy.build.engine.imports import Imports
     from xxpy.build.remotes import Remote
 
 
@@ -32,7 +33,8 @@ class Job:
     image; nor do ``credentials``. ``verify`` says how the images are checked;
     ``remotes`` what each source outside was found to be. ``image`` is false where only the files of the results are
     wanted, or nothing but their being made; ``compression`` is of the layers that are packed. ``accelerate`` says
-    whether emulated steps start twins.
+    whether emulated steps start twins. ``imports`` are caches of others, ``exported`` the vertices whose layers are
+    wanted for some; with ``inline`` the images themselves say what they are the result of.
     """
 
     plan: Plan
@@ -51,6 +53,9 @@ class Job:
     image: bool = True
     compression: str = GZIP
     accelerate: Accelerate = Accelerate.OFF
+    imports: Imports | None = None
+    exported: frozenset[Digest] = frozenset()
+    inline: bool = False
 
     def runs_anew(self, vertex: Digest) -> bool:
         """Whether a vertex runs whatever the cache knows."""

@@ -12,24 +12,23 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from pathlib import Path
 
-from xxpy.build.credentials import require_given
 from xxpy.build.disk import storing
 from xxpy.build.engine import Job
 from xxpy.build.engine.cache import Cache, Record, Syncer
 from xxpy.build.engine.copy import Origin, copy_path, tree_origin
-from xxpy.build.engine.emulation import emulators_for, register
+from xxpy.build.engine.emulation import register
 from xxpy.build.engine.execute import Executor
 from xxpy.build.engine.files import apply
 from xxpy.build.engine.images import IMAGE, base_image, index_of, known_image, make_image, unpacked
-from xxpy.build.engine.limits import make_room
+from xxpy.build.engine.imports import Taken, materialise, take
 from xxpy.build.engine.mounts import StepMounts, Tree
 from xxpy.build.engine.namespace import Channel, id_maps, run_inside
 from xxpy.build.engine.needs import find, known, needed
 from xxpy.build.engine.network import Networks, wants_own
-from xxpy.build.engine.packing import Packing
+from xxpy.build.engine.packing import Packing, all_packed
+from xxpy.build.engine.programs import Programs, programs_for
 from xxpy.build.engine.snapshots import Chain, Draft, draft, keep, laid_over, view
 from xxpy.build.engine.spec import BindMount
 from xxpy.build.engine.truth import verify
@@ -43,8 +42,7 @@ from xxpy.build.plan import How
 from xxpy.build.remotes import Remotes
 from xxpy.build.selection import clean
 from xxpy.build.store import Store
-from xxpy.build.tools import Emulator, Runtime, cgroup_v1, crun_refuses, find_runtime
-from xxpy.errors import HostError, SourceError, XxError
+from xxpy.errors import SourceError, XxError
 
 
 class Embedded:
@@ -62,6 +60,7 @@ class Embedded:
         finished = [image for image in images if image is not None]
         chains = {digest: record.chain for digest, record in records.items()}
         whole = len(finished) == len(images) and all(root in records for root in roots)
+        whole = whole and all_packed(self._store, job, records)
         notices: list[Notice] = []
         if whole and verify(self._store, job, chains, None, notices.append):
             for digest in records:
@@ -69,48 +68,12 @@ class Embedded:
             for notice in notices:
                 listener(notice)
             return _outcome(self._store, job, finished, _cached(records), chains)
-        solver = _Solver(self._store, self._cache, job, records, keys, self._check(job, records))
+        taken = take(self._store, self._cache, job, records)
+        programs = programs_for(job, records.keys() | taken.keys())
+        solver = _Solver(self._store, self._cache, job, records, keys, taken, programs)
         outcome = run_inside(solver.work, listener, id_maps())
         assert isinstance(outcome, Outcome)
         return outcome
-
-    def _check(self, job: Job, records: Mapping[Digest, Record]) -> _Programs:
-        """Refuse now what could not run later; what will run the steps.
-
-        Raises HostError (``no-emulator``, ``runtime-missing``, ``ulimit-too-high``), SourceError (``secret-missing``).
-        """
-        running = [job.plan.steps[digest] for digest in needed(job.plan.graph, records)]
-        emulated = any(step.how is How.EMULATED for step in running)
-        emulators = emulators_for(job.plan.emulated) if emulated else ()
-        execs = [step.vertex.op for step in running if isinstance(step.vertex.op, ExecOp)]
-        runtime = _require_runtime() if execs else None
-        require_given([step.vertex for step in running], job.credentials, job.dockerfile)
-        make_room({limit for op in execs for limit in op.ulimits})
-        return _Programs(runtime, emulators)
-
-
-@dataclass(frozen=True)
-class _Programs:
-    """Programs of others that a build starts, found before it does: asking each for its version takes its time."""
-
-    runtime: Runtime | None
-    emulators: tuple[Emulator, ...]
-
-
-def _require_runtime() -> Runtime:
-    runtime = find_runtime()
-    install = f"{'' if os.geteuid() == 0 else 'sudo '}apt-get install -y"
-    if runtime is None:
-        raise HostError(
-            "no OCI runtime is installed; RUN needs crun or runc",
-            remedy=f"{install} {'runc' if cgroup_v1() else 'crun'}",
-            reason="runtime-missing",
-        )
-    if runtime.name == "crun" and crun_refuses():
-        raise HostError(
-            f"{runtime.path} refuses this machine's hybrid cgroups", remedy=f"{install} runc", reason="runtime-missing"
-        )
-    return runtime
 
 
 def _cached(records: Mapping[Digest, Record]) -> dict[Digest, StepOutcome]:
@@ -130,7 +93,10 @@ def _outcome(
 
 
 class _Solver:
-    """One build inside its namespaces. ``records`` are what was known before; `work` runs in the worker."""
+    """One build inside its namespaces. `work` runs in the worker.
+
+    ``records`` are what was known before, ``taken`` what caches of others answer.
+    """
 
     def __init__(
         self,
@@ -139,7 +105,8 @@ class _Solver:
         job: Job,
         records: Mapping[Digest, Record],
         keys: Mapping[Digest, Digest],
-        programs: _Programs,
+        taken: Taken,
+        programs: Programs,
     ) -> None:
         self._store = store
         self._cache = cache
@@ -148,6 +115,8 @@ class _Solver:
         self._programs = programs
         self._ending = threading.Event()
         self._records = dict(records)
+        self._taken = taken
+        self._answered = records.keys() | taken.keys()
         self._keys = dict(keys)
         """The key of each record that is used, of what was solved before and now."""
         self._steps = _cached(records)
@@ -179,6 +148,7 @@ class _Solver:
             self._syncer.nudge()
             verify(self._store, self._job, self._chains, work, self._tell)
             outcome = _outcome(self._store, self._job, self._images(), self._steps, self._chains)
+            self._packing.finish()
             self._syncer.wait()
         return outcome
 
@@ -202,7 +172,7 @@ class _Solver:
         networks = Networks(self._work / EXEC)
         self._executor = Executor(runtime, self._work / EXEC, networks, job.host_ca, job.dockerfile, job.proxies)
         self._executor.prepare()
-        if any(wants_own(self._graph.vertices[digest].op) for digest in needed(self._graph, self._records)):
+        if any(wants_own(self._graph.vertices[digest].op) for digest in needed(self._graph, self._answered)):
             networks.prepare()
             if networks.refusal:
                 text = f"steps share the host's network: {networks.refusal} (xx doctor tells how to mend that)"
@@ -216,9 +186,10 @@ class _Solver:
 
     def _run_all(self) -> None:
         """Run every vertex that a result needs and no record answers, inputs first, as many at once as can."""
-        wanted = needed(self._graph, self._records)
-        twins = self._twinned.only_for_twins(wanted, self._records)
+        wanted = needed(self._graph, self._answered)
+        twins = self._twinned.only_for_twins(wanted, self._answered)
         waiting = {digest: self._open_inputs(digest) for digest in (*wanted, *twins)}
+        waiting |= {digest: set() for digest in self._taken}
         for digest in wanted:
             waiting[digest] |= {self._graph.twins.get(digest, "")} & waiting.keys()
         running: dict[Future[None], Digest] = {}
@@ -275,7 +246,7 @@ class _Solver:
             return self._source(vertex.op), False
         with self._store.lock(self._job.keys.of[vertex.digest]):
             # Another build may have solved it while this one waited.
-            found = find(self._cache, self._job, vertex.digest)
+            found = find(self._cache, self._job, vertex.digest) or self._import(vertex.digest)
             if found is not None:
                 self._keys[vertex.digest] = found[0]
                 return found[1], True
@@ -291,6 +262,16 @@ class _Solver:
             self._cache.put(self._keys[vertex.digest], record)
         self._syncer.nudge()
         return record, False
+
+    def _import(self, vertex: Digest) -> tuple[Digest, Record] | None:
+        """The key and record of what a cache of others answers."""
+        if vertex not in self._taken:
+            return None
+        key, result = self._taken[vertex]
+        record = materialise(self._store, self._cache, self._job, vertex, result, self._work)
+        self._cache.put(key, record)
+        self._syncer.nudge()
+        return key, record
 
     def _key_of(self, vertex: Vertex, made: Made) -> Digest:
         """The key that a result is put under: that with twins, if they, or an input of that kind, had a part in it."""

@@ -18,6 +18,7 @@ from xxpy.build.graph import Digest, Graph, Healthcheck, ImageConfig, Result, So
 from xxpy.build.image import MANIFEST_TYPE, Image, image_at, image_size, write_image, write_index
 from xxpy.build.layers import Layer, apply_layer
 from xxpy.build.outcome import ImageOutcome
+from xxpy.build.remotecache.entries import INLINE_KEY, inline_json
 from xxpy.build.store import Store
 from xxpy.errors import StoreError
 
@@ -40,28 +41,30 @@ def unpacked_key(diff_id: Digest) -> Digest:
 
 def unpacked(store: Store, cache: Cache, image: Image, work: Path) -> Chain:
     """The chain of ``image``'s layers, each unpacked if it is not yet. Raises StoreError, OSError."""
-    names = []
-    for layer in image.layers:
-        key = unpacked_key(layer.diff_id)
-        with store.lock(key):
-            record = cache.find(key)
-            if record is None:
-                began = time.monotonic()
-                folder = work / new_id()
-                folder.mkdir()
-                try:
-                    apply_layer(
-                        store.blob(layer.descriptor.digest), layer.descriptor.media_type, folder, diff_id=layer.diff_id
-                    )
-                    name = new_id()
-                    folder.rename(store.snapshots / name)
-                finally:
-                    if folder.exists():
-                        remove_tree(folder)
-                record = Record((name,), time.monotonic() - began)
-                cache.put(key, record)
-        names.append(record.chain[0])
-    return tuple(names)
+    return tuple(unpacked_layer(store, cache, layer.diff_id, layer, work) for layer in image.layers)
+
+
+def unpacked_layer(store: Store, cache: Cache, diff_id: Digest, layer: Layer | None, work: Path) -> str:
+    """The snapshot of the layer ``diff_id``, unpacked out of ``layer`` if it is not yet. Raises StoreError, OSError."""
+    key = unpacked_key(diff_id)
+    with store.lock(key):
+        record = cache.find(key)
+        if record is None:
+            if layer is None:
+                raise StoreError(f"the layer {diff_id} is not here", remedy="build again", reason="blob-missing")
+            began = time.monotonic()
+            folder = work / new_id()
+            folder.mkdir()
+            try:
+                apply_layer(store.blob(layer.descriptor.digest), layer.descriptor.media_type, folder, diff_id=diff_id)
+                name = new_id()
+                folder.rename(store.snapshots / name)
+            finally:
+                if folder.exists():
+                    remove_tree(folder)
+            record = Record((name,), time.monotonic() - began)
+            cache.put(key, record)
+    return record.chain[0]
 
 
 def image_key(job: Job, result: Result, keys: Mapping[Digest, Digest]) -> Digest:
@@ -69,6 +72,7 @@ def image_key(job: Job, result: Result, keys: Mapping[Digest, Digest]) -> Digest
     root = keys.get(result.root, "")
     said = plain(chosen(job.annotations, MANIFEST, result.platform))
     made_of = [root, plain(result.config), plain(result.history), job.epoch, job.compression, said]
+    made_of += [INLINE_KEY] if job.inline else []
     return digest_of(["image", str(result.platform), *made_of])
 
 
@@ -94,8 +98,13 @@ def make_image(
     created = _rfc3339(job.epoch if job.epoch is not None else int(time.time()))
     config = _config(result.config)
     said = chosen(job.annotations, MANIFEST, result.platform)
-    history, author = _history(result, base, created), result.config.author
-    written = write_image(store, result.platform, config, layers, history, created, said, author=author)
+    history = _history(result, base, created)
+    more: dict[str, Any] = {"author": result.config.author} if result.config.author else {}
+    if job.inline:
+        below = len(base.layers) if base else 0
+        counted = [(keys[vertex], below + count) for count, vertex in enumerate(reversed(line), 1) if vertex in keys]
+        more[INLINE_KEY] = inline_json(counted, job.epoch)
+    written = write_image(store, result.platform, config, layers, history, created, said, more=more)
     store.put_record(image_key(job, result, keys), {"manifest": written.to_json()})
     return ImageOutcome(result.platform, written.digest, image_size(store, written))
 

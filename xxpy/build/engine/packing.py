@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from xxpy.build.descriptor import Descriptor
 from xxpy.build.engine import Job
+from xxpy.build.engine.cache import Record
 from xxpy.build.engine.images import own_line
 from xxpy.build.engine.snapshots import Chain
 from xxpy.build.graph import Digest, digest_of
 from xxpy.build.layers import Layer, write_layer
+from xxpy.build.packers import LAYER_TYPES
 from xxpy.build.store import Store
 from xxpy.errors import StoreError
 
@@ -26,7 +29,7 @@ class Packing:
         lines = [own_line(graph, result)[0] for result in graph.results] if job.image else []
         self._store = store
         self._job = job
-        self._wanted = {digest for line in lines for digest in line}
+        self._wanted = {digest for line in lines for digest in line} | job.exported
         self._layers: dict[Digest, Future[Layer]] = {}
         self._pool = ThreadPoolExecutor(min(_MOST, os.cpu_count() or 1), "layer")
 
@@ -40,15 +43,40 @@ class Packing:
         return self._layers[vertex].result()
 
     def _packed(self, vertex: Digest, snapshot: str) -> Layer:
-        job = self._job
-        key = digest_of(["layer", job.keys.of[vertex], job.epoch, job.compression])
-        known = _known(self._store, key, snapshot)
+        known = packed_layer(self._store, self._job, vertex, snapshot)
         if known is not None:
             return known
-        layer = write_layer(self._store.snapshots / snapshot, self._store, job.epoch, job.compression)
-        said = {"snapshot": snapshot, "layer": layer.descriptor.to_json(), "diff_id": layer.diff_id}
-        self._store.put_record(key, said)
+        layer = write_layer(self._store.snapshots / snapshot, self._store, self._job.epoch, self._job.compression)
+        remember_packed(self._store, self._job, vertex, snapshot, layer)
         return layer
+
+    def finish(self) -> None:
+        """Until all that was `solved` and is wanted is packed. Raises StoreError, OSError."""
+        for layer in self._layers.values():
+            layer.result()
+
+
+def packed_layer(store: Store, job: Job, vertex: Digest, snapshot: str) -> Layer | None:
+    """The layer that ``snapshot``, what ``vertex`` changed, was packed as; None if it was not, or is gone."""
+    return _known(store, _layer_key(job, vertex), snapshot)
+
+
+def all_packed(store: Store, job: Job, records: Mapping[Digest, Record]) -> bool:
+    """Whether the layers that caches of others want are packed, as far as ``records`` say what they are."""
+    chains = {vertex: records[vertex].chain for vertex in job.exported if vertex in records}
+    return all(packed_layer(store, job, vertex, chain[-1]) for vertex, chain in chains.items() if chain)
+
+
+def remember_packed(store: Store, job: Job, vertex: Digest, snapshot: str, layer: Layer) -> None:
+    """``layer`` is what ``snapshot`` packs to, if it is compressed as ``job`` wants it. Raises StoreError."""
+    if layer.descriptor.media_type != LAYER_TYPES[job.compression]:
+        return
+    said = {"snapshot": snapshot, "layer": layer.descriptor.to_json(), "diff_id": layer.diff_id}
+    store.put_record(_layer_key(job, vertex), said)
+
+
+def _layer_key(job: Job, vertex: Digest) -> Digest:
+    return digest_of(["layer", job.keys.of[vertex], job.epoch, job.compression])
 
 
 def _known(store: Store, key: Digest, snapshot: str) -> Layer | None:

@@ -6,7 +6,7 @@ its own (`Keys.twinned`), until a comparison has found it equal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -85,7 +85,7 @@ class Twinned:
         """The kernel could not be told of the dispatcher, and starts the host's QEMU."""
         self._accelerator = None
 
-    def only_for_twins(self, wanted: Sequence[Digest], records: Mapping[Digest, object]) -> frozenset[Digest]:
+    def only_for_twins(self, wanted: Sequence[Digest], records: Container[Digest]) -> frozenset[Digest]:
         """What has to be solved, besides ``wanted``, only so that those find their twins in it."""
         graph = self._job.plan.graph
         roots = [graph.twins[digest] for digest in wanted if digest in graph.twins] if self.on else []

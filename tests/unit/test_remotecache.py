@@ -1,0 +1,244 @@
+"""Caches of others: their flags, what they say, and a folder that several builds add to."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xxpy.build.descriptor import Descriptor, canonical_json, digest_of_bytes
+from xxpy.build.image import MANIFEST_TYPE
+from xxpy.build.remotecache.entries import (
+    INLINE_KEY,
+    Entries,
+    OtherVersion,
+    Packed,
+    Result,
+    inline_json,
+    read_entries,
+    read_inline,
+)
+from xxpy.build.remotecache.importing import Importer
+from xxpy.build.remotecache.local import LocalPlace
+from xxpy.build.remotecache.spec import Cache, parse_cache_from, parse_cache_to
+from xxpy.build.store import REF_NAME, Store, index_json
+from xxpy.errors import StoreError, UsageError, XxError
+
+LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+
+
+def digest(text: str) -> str:
+    return digest_of_bytes(text.encode())
+
+
+# -- flags -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("type=local,dest=d", Cache("local", "d")),
+        ("type=local,dest=d,tag=t,mode=max,ignore-error=true", Cache("local", "d", "t", "", "max", ignore_error=True)),
+        ('type=local,"dest=a,b",oci-mediatypes=true,image-manifest=1', Cache("local", "a,b")),
+        ("type=registry,ref=r.io/a/b,mode=max", Cache("registry", "r.io/a/b:latest", mode="max")),
+        ("r.io/a/b:c", Cache("registry", "r.io/a/b:c")),
+        ("type=inline", Cache("inline", "")),
+    ],
+)
+def test_cache_to(text: str, expected: Cache) -> None:
+    assert parse_cache_to(text) == expected and str(parse_cache_to(text)) == text
+
+
+def test_cache_from() -> None:
+    assert parse_cache_from("type=local,src=d,tag=t") == Cache("local", "d", "t")
+    assert parse_cache_from("user/app") == Cache("registry", "docker.io/user/app:latest")
+    wanted = digest("m")
+    assert parse_cache_from(f"type=local,src=d,digest={wanted}").digest == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("type=local", "bad-cache"),
+        ("type=local,dest=d,src=e", "bad-cache"),
+        ("type=local,dest=d,mode=most", "bad-cache"),
+        ("type=local,dest=d,ignore-error=perhaps", "bad-cache"),
+        ("type=local,dest=d,compression=zstd", "cache-unsupported"),
+        ("type=local,dest=d,oci-mediatypes=false", "cache-unsupported"),
+        ("type=inline,mode=max", "bad-cache"),
+        ("type=gha", "cache-unsupported"),
+        ("type=nosuch", "bad-cache"),
+        ("dest=d", "bad-cache"),
+        ("type=local,dest", "bad-cache"),
+        ("type=registry,ref=", "bad-cache"),
+        ("type=registry,ref=A B", "bad-reference"),
+    ],
+)
+def test_cache_to_that_is_refused(text: str, reason: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_cache_to(text)
+    assert caught.value.reason == reason and caught.value.remedy
+
+
+# -- what a cache says -----------------------------------------------------------------------------------------------
+
+
+def entries(*names: str, epoch: int | None = None) -> Entries:
+    """A result for each name, of a layer of its own on that of a base."""
+    layers = {digest(f"diff {name}"): Packed(Descriptor(LAYER, digest(name), len(name)), epoch) for name in names}
+    results = {digest(f"key {name}"): Result((digest("base"), digest(f"diff {name}")), 1.5) for name in names}
+    return Entries(results, layers)
+
+
+def said(given: Entries) -> tuple[dict[str, Any], dict[str, Any]]:
+    config = json.loads(canonical_json(given.config()))
+    return {"layers": [layer.to_json() for layer in given.descriptors()]}, config
+
+
+def test_entries_are_read_as_they_were_written() -> None:
+    given = entries("a", "b", epoch=7)
+    assert read_entries(*said(given)) == given
+    both = entries("a").over(entries("b"))
+    assert both == entries("b", "a") and entries("a").within(both) and not both.within(entries("a"))
+
+
+def test_entries_of_another_version_are_not_misread() -> None:
+    manifest, config = said(entries("a"))
+    with pytest.raises(OtherVersion, match="its version is '2'"):
+        read_entries(manifest, config | {"version": 2})
+    with pytest.raises(OtherVersion):
+        read_entries(manifest, {})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"results": 5},
+        {"layers": []},
+        {"results": [{"key": "sha256:xyz", "chain": [], "seconds": 1}]},
+        {"results": [{"key": digest("k"), "chain": "all", "seconds": 1}]},
+        {"results": [{"key": digest("k"), "chain": [5], "seconds": 1}]},
+        {"results": [{"key": digest("k"), "chain": [], "seconds": "long"}]},
+        {"results": [[]]},
+        {"layers": [5]},
+        {"layers": [{"diffID": "../../etc"}]},
+    ],
+)
+def test_entries_that_make_no_sense(change: dict[str, Any]) -> None:
+    manifest, config = said(entries("a"))
+    with pytest.raises(StoreError) as caught:
+        read_entries(manifest, config | change)
+    assert caught.value.reason in ("cache-invalid", "digest-invalid")
+
+
+def test_an_image_says_what_it_is_the_result_of() -> None:
+    layers = [Descriptor(LAYER, digest(name), 1) for name in "abc"]
+    diff_ids = [digest(f"diff {name}") for name in "abc"]
+    config: dict[str, Any] = {"rootfs": {"diff_ids": diff_ids}}
+    manifest = {"layers": [layer.to_json() for layer in layers]}
+    assert read_inline(manifest, config) == Entries()
+    config[INLINE_KEY] = inline_json([(digest("k"), 2), (digest("l"), 3)], 9)
+    found = read_inline(manifest, config)
+    assert found.results[digest("k")] == Result(tuple(diff_ids[:2]), 0.0)
+    assert found.layers[diff_ids[2]] == Packed(layers[2], 9)
+    config[INLINE_KEY]["results"] = [[digest("k"), 4]]
+    with pytest.raises(StoreError):
+        read_inline(manifest, config)
+    config[INLINE_KEY]["version"] = 99
+    with pytest.raises(OtherVersion):
+        read_inline(manifest, config)
+
+
+# -- a folder --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    made = Store.open(tmp_path / "store")
+    for name in ("a", "b", *map(str, range(20))):
+        made.put_bytes(name.encode(), LAYER)
+    return made
+
+
+def place(folder: Path, tag: str = "latest") -> LocalPlace:
+    return LocalPlace(Cache("local", str(folder), tag))
+
+
+def test_a_folder_keeps_what_others_added(tmp_path: Path, store: Store) -> None:
+    folder = tmp_path / "cache"
+    assert place(folder).read() == Entries()
+    assert place(folder).add(entries("a"), store) == 1 and place(folder).add(entries("b"), store) == 1
+    assert place(folder).add(entries("a"), store) == 0
+    assert place(folder).read() == entries("a", "b")
+    # Manifest and config of before are gone; nothing but an OCI layout is there.
+    assert len(list((folder / "blobs/sha256").iterdir())) == 4
+    assert sorted(path.name for path in folder.iterdir()) == ["blobs", "index.json", "oci-layout"]
+    place(folder, "other").add(entries("b"), store)
+    assert place(folder).read() == entries("a", "b") and place(folder, "other").read() == entries("b")
+
+
+def test_who_adds_at_the_same_time_loses_nothing(tmp_path: Path, store: Store) -> None:
+    names = [str(number) for number in range(20)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: place(tmp_path / "cache").add(entries(name), store), names))
+    assert place(tmp_path / "cache").read() == entries(*names)
+
+
+def test_a_layer_comes_into_another_store_or_not_at_all(tmp_path: Path, store: Store) -> None:
+    folder = tmp_path / "cache"
+    place(folder).add(entries("a", "b"), store)
+    other = Store.open(tmp_path / "other")
+    place(folder).fetch(Descriptor(LAYER, digest("a"), 1), other)
+    assert other.read(digest("a")) == b"a"
+    blob = folder / "blobs/sha256" / digest("b").removeprefix("sha256:")
+    blob.write_bytes(b"X")
+    with pytest.raises(XxError):
+        place(folder).fetch(Descriptor(LAYER, digest("b"), 1), other)
+    assert not other.has(digest("b"))
+
+
+def test_what_is_no_cache_of_ours_is_left_alone_with_a_word(tmp_path: Path, store: Store) -> None:
+    folder = tmp_path / "cache"
+    place(folder).add(entries("a"), store)
+    layer = Descriptor(LAYER, digest("a"), 1)
+    config = store.put_bytes(b"[]", "application/vnd.buildkit.cacheconfig.v0")
+    body = {"schemaVersion": 2, "config": config.to_json(), "layers": [layer.to_json()]}
+    manifest = store.put_json(body, MANIFEST_TYPE)
+    for one in (config, manifest):
+        (folder / "blobs/sha256" / one.digest.removeprefix("sha256:")).write_bytes(store.read(one.digest))
+    named = Descriptor(MANIFEST_TYPE, manifest.digest, manifest.size, None, ((REF_NAME, "latest"),))
+    (folder / "index.json").write_bytes(index_json([named]))
+    with pytest.raises(OtherVersion, match="BuildKit"):
+        place(folder).read()
+    words: list[str] = []
+    assert Importer(store, [("it", place(folder))], words.append).find(digest("key a")) is None
+    assert words == ["the cache it is left alone: it is a cache of BuildKit's"]
+    # Who adds replaces it.
+    place(folder).add(entries("a"), store)
+    assert place(folder).read() == entries("a")
+
+
+@pytest.mark.parametrize("data", [b"", b"[", b"[]", b'{"manifests": 5}', b'{"manifests": [{"digest": "x"}]}'])
+def test_a_damaged_folder_is_a_word_too(tmp_path: Path, store: Store, data: bytes) -> None:
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    (folder / "index.json").write_bytes(data)
+    words: list[str] = []
+    assert Importer(store, [("it", place(folder))], words.append).find(digest("key a")) is None
+    assert len(words) == 1
+
+
+def test_a_layer_that_is_lost_takes_its_results_with_it(tmp_path: Path, store: Store) -> None:
+    folder = tmp_path / "cache"
+    place(folder).add(entries("a", "b"), store)
+    (folder / "blobs/sha256" / digest("b").removeprefix("sha256:")).unlink()
+    words: list[str] = []
+    other = Store.open(tmp_path / "other")
+    importer = Importer(other, [("it", place(folder))], words.append)
+    assert importer.find(digest("key a")) and importer.find(digest("key b"))
+    assert not importer.fetch([digest("diff a"), digest("diff b")]) and len(words) == 1
+    assert importer.find(digest("key a")) and importer.find(digest("key b")) is None
+    assert importer.fetch([digest("diff a")]) and other.has(digest("a"))

@@ -1,0 +1,113 @@
+"""Results of caches that the build was given: which it takes, and how they become snapshots.
+
+What they need is fetched before anything runs, so that a cache that cannot be had is only a reason to run the steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from xxpy.build.engine.cache import Cache, Record
+from xxpy.build.engine.images import IMAGE, base_image, unpacked_key, unpacked_layer
+from xxpy.build.engine.needs import needed
+from xxpy.build.engine.packing import remember_packed
+from xxpy.build.engine.snapshots import laid_over
+from xxpy.build.graph import Digest, Graph, SourceOp, line_of
+from xxpy.build.layers import Layer
+from xxpy.build.plan import Accelerate
+from xxpy.build.remotecache.entries import Packed, Result
+from xxpy.build.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from xxpy.build.engine import Job
+
+
+class Imports(Protocol):
+    """The caches that a build was given."""
+
+    def find(self, key: Digest) -> Result | None:
+        """The result of a cache key."""
+
+    def layer(self, diff_id: Digest) -> Packed | None:
+        """A layer that they have."""
+
+    def fetch(self, diff_ids: Iterable[Digest]) -> bool:
+        """Have the blobs of layers in the store; False if one is lost, and then `find` gives none that needs it."""
+
+
+Taken = Mapping[Digest, tuple[Digest, Result]]
+"""By vertex: the key that a result was found under, and the result."""
+
+
+def take(store: Store, cache: Cache, job: Job, records: Container[Digest]) -> Taken:
+    """What ``job`` takes of its imports besides ``records``, all layers of it in the store. Raises StoreError."""
+    if job.imports is None:
+        return {}
+    bases = _base_layers(store, job.plan.graph)
+    while True:
+        found = {vertex.digest: one for vertex in job.plan.graph if (one := _found(job, vertex.digest, records))}
+        used = _used(job, records, found)
+        here = bases.keys()
+        lacking = {
+            diff_id
+            for _, result in used.values()
+            for diff_id in result.chain
+            if diff_id not in here and cache.find(unpacked_key(diff_id)) is None
+        }
+        if job.imports.fetch(sorted(lacking)):
+            return used
+
+
+def _found(job: Job, vertex: Digest, records: Container[Digest]) -> tuple[Digest, Result] | None:
+    if job.imports is None or vertex in records or job.runs_anew(vertex):
+        return None
+    for key in job.keys.among(vertex, twinned=job.accelerate is Accelerate.AUTO):
+        result = job.imports.find(key)
+        if result is not None:
+            return key, result
+    return None
+
+
+def _used(job: Job, records: Container[Digest], found: Taken) -> Taken:
+    """Of what was found, what a step or an image takes from: with all that it was made on, whose layers images have."""
+    graph = job.plan.graph
+    answered = _Either(records, found)
+    running = needed(graph, answered)
+    if job.accelerate is not Accelerate.OFF:
+        running += needed(graph, answered, [graph.twins[each] for each in running if each in graph.twins])
+    ends = {result.root for result in graph.results} | {one for each in running for one in graph.inputs_of(each)}
+    lines = {each for end in ends if end in found for each in line_of(graph.vertices, end)}
+    return {each: found[each] for each in lines if each in found}
+
+
+class _Either:
+    def __init__(self, *parts: Container[Digest]) -> None:
+        self._parts = parts
+
+    def __contains__(self, digest: object) -> bool:
+        return any(digest in part for part in self._parts)
+
+
+def _base_layers(store: Store, graph: Graph) -> dict[Digest, Layer]:
+    sources = [vertex.op for vertex in graph if isinstance(vertex.op, SourceOp)]
+    images = [base_image(store, op) for op in sources if op.identifier.startswith(IMAGE)]
+    return {layer.diff_id: layer for image in images for layer in image.layers}
+
+
+def materialise(store: Store, cache: Cache, job: Job, vertex: Digest, result: Result, work: Path) -> Record:
+    """The snapshots of a result that was taken, as a record. Raises StoreError (``bad-layer``, ``digest-mismatch``)."""
+    assert job.imports is not None
+    bases = _base_layers(store, job.plan.graph)
+    names = []
+    for diff_id in result.chain:
+        packed = job.imports.layer(diff_id)
+        layer = bases.get(diff_id) or (Layer(packed.descriptor, diff_id) if packed else None)
+        names.append(unpacked_layer(store, cache, diff_id, layer, work))
+    top = job.imports.layer(result.chain[-1]) if result.chain else None
+    if top is not None and top.epoch == job.epoch:
+        remember_packed(store, job, vertex, names[-1], Layer(top.descriptor, result.chain[-1]))
+    return Record(laid_over(tuple(names)), result.seconds)

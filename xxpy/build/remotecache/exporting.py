@@ -1,0 +1,56 @@
+"""What a build gives to a cache: its steps' results, as they lie in the store once it has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from xxpy.build.engine import Job
+from xxpy.build.engine.cache import Cache as Records
+from xxpy.build.engine.images import IMAGE, base_image, own_line, unpacked_key
+from xxpy.build.engine.needs import known
+from xxpy.build.engine.packing import packed_layer
+from xxpy.build.graph import Digest, Graph, MergeOp, SourceOp
+from xxpy.build.remotecache.entries import Entries, Packed, Result
+from xxpy.build.remotecache.spec import MAX
+from xxpy.build.store import Store
+
+
+def wanted_layers(graph: Graph, mode: str) -> frozenset[Digest]:
+    """The vertices whose layers a cache of that ``mode`` has: those of the images, or of all steps."""
+    if mode != MAX:
+        return frozenset(digest for result in graph.results for digest in own_line(graph, result)[0])
+    return frozenset(vertex.digest for vertex in graph if not isinstance(vertex.op, (MergeOp, SourceOp)))
+
+
+def collect(store: Store, job: Job, mode: str) -> Entries:
+    """The entries of a build that has ended. Raises StoreError."""
+    records, keys = known(Records(store), job)
+    diff_ids = dict(_base_snapshots(store, job.plan.graph))
+    layers: dict[Digest, Packed] = {}
+    for vertex, record in records.items():
+        layer = packed_layer(store, job, vertex, record.chain[-1]) if record.chain else None
+        if layer is not None:
+            diff_ids[record.chain[-1]] = layer.diff_id
+            layers[layer.diff_id] = Packed(layer.descriptor, job.epoch)
+    results = {}
+    for digest in wanted_layers(job.plan.graph, mode) | _merges(job.plan.graph, mode):
+        found = records.get(digest)
+        if found is not None and all(name in diff_ids for name in found.chain):
+            results[keys[digest]] = Result(tuple(diff_ids[name] for name in found.chain), round(found.seconds, 3))
+    used = {diff_id for result in results.values() for diff_id in result.chain}
+    return Entries(results, {diff_id: packed for diff_id, packed in layers.items() if diff_id in used})
+
+
+def _merges(graph: Graph, mode: str) -> frozenset[Digest]:
+    return frozenset(vertex.digest for vertex in graph if mode == MAX and isinstance(vertex.op, MergeOp))
+
+
+def _base_snapshots(store: Store, graph: Graph) -> Iterable[tuple[str, Digest]]:
+    """The snapshots of base images' layers, with their diff IDs."""
+    records = Records(store)
+    for vertex in graph:
+        if isinstance(vertex.op, SourceOp) and vertex.op.identifier.startswith(IMAGE):
+            for layer in base_image(store, vertex.op).layers:
+                record = records.find(unpacked_key(layer.diff_id))
+                if record is not None:
+                    yield record.chain[0], layer.diff_id

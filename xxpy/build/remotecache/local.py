@@ -1,0 +1,151 @@
+"""A cache in a folder: an OCI image layout (OCI image-spec, image-layout.md), in whose index each cache has a tag."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from xxpy.build.descriptor import Descriptor, canonical_json, digest_of_bytes, hex_of, parse_json_object
+from xxpy.build.disk import storing, sync_directory
+from xxpy.build.image import INDEX_TYPES, MANIFEST_TYPE
+from xxpy.build.ocilayout import Layout, copy_blob, read_blob
+from xxpy.build.remotecache.entries import CONFIG_TYPE, Entries, OtherVersion
+from xxpy.build.remotecache.places import entries_of, manifest_of
+from xxpy.build.remotecache.spec import Cache
+from xxpy.build.store import JSON_LIMIT, LAYOUT_FILE, REF_NAME, Store, index_json
+from xxpy.errors import StoreError
+
+_ELSEWHERE = "name another dest="
+
+
+class LocalPlace:
+    """A `Place` in a folder."""
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+        self._layout = Layout(Path(cache.place), cache.tag, cache.digest)
+
+    def read(self) -> Entries:
+        """See `Place.read`."""
+        found = Entries()
+        for entry in self._meant(self._index()):
+            found = found.over(self._entries(entry))
+        return found
+
+    def fetch(self, layer: Descriptor, store: Store) -> None:
+        """See `Place.fetch`."""
+        copy_blob(store, self._layout, layer)
+
+    def add(self, entries: Entries, store: Store) -> int:
+        """See `Place.add`."""
+        folder = self._layout.folder
+        with storing(folder, _ELSEWHERE):
+            blobs = folder / "blobs" / "sha256"
+            blobs.mkdir(parents=True, exist_ok=True)
+            new = sum(self._put_file(layer, store.blob(layer.digest)) for layer in entries.descriptors())
+            with _locked(folder):
+                index = self._index()
+                old = self._meant(index)
+                all_of_it = entries.over(self._readable(old))
+                config = self._put(canonical_json(all_of_it.config()), CONFIG_TYPE)
+                manifest = self._put(canonical_json(manifest_of(config, all_of_it)), MANIFEST_TYPE)
+                named = Descriptor(MANIFEST_TYPE, manifest.digest, manifest.size, None, ((REF_NAME, self._cache.tag),))
+                sync_directory(blobs)
+                self._replace(folder / "oci-layout", LAYOUT_FILE)
+                self._replace(folder / "index.json", index_json([*(one for one in index if one not in old), named]))
+                self._forget(old, {config.digest, manifest.digest, *(one.digest for one in index if one not in old)})
+        return new
+
+    def _index(self) -> list[Descriptor]:
+        try:
+            with (self._layout.folder / "index.json").open("rb") as file:
+                data = file.read(JSON_LIMIT)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise StoreError(
+                f"cannot read {self._layout.folder}: {error.strerror}", reason="cache-unreadable"
+            ) from error
+        listed = parse_json_object(data, f"{self._layout.folder}/index.json").get("manifests")
+        return [Descriptor.from_json(each) for each in listed] if isinstance(listed, list) else []
+
+    def _meant(self, index: list[Descriptor]) -> list[Descriptor]:
+        """The entries of ``index`` that are this cache."""
+        if self._cache.digest:
+            return [one for one in index if one.digest == self._cache.digest]
+        return [one for one in index if dict(one.annotations).get(REF_NAME, "latest") == self._cache.tag]
+
+    def _entries(self, entry: Descriptor) -> Entries:
+        return entries_of(entry, lambda one: parse_json_object(read_blob(self._layout, one), f"the blob {one.digest}"))
+
+    def _readable(self, old: list[Descriptor]) -> Entries:
+        """What there is to add to; what this version cannot read is to be replaced."""
+        found = Entries()
+        for entry in old:
+            with contextlib.suppress(OtherVersion, StoreError):
+                found = found.over(self._entries(entry))
+        return found
+
+    def _forget(self, old: list[Descriptor], kept: set[str]) -> None:
+        """Remove the manifests and configs that nothing refers to any more; layers may be of others."""
+        for entry in old:
+            with contextlib.suppress(OSError, StoreError):
+                if entry.media_type in INDEX_TYPES or entry.digest in kept:
+                    continue
+                manifest = parse_json_object(read_blob(self._layout, entry), "the manifest")
+                config = Descriptor.from_json(manifest.get("config"))
+                for digest in {entry.digest, config.digest} - kept:
+                    self._blob(digest).unlink()
+
+    def _blob(self, digest: str) -> Path:
+        return self._layout.folder / "blobs" / "sha256" / hex_of(digest)
+
+    def _put(self, data: bytes, media_type: str) -> Descriptor:
+        digest = digest_of_bytes(data)
+        self._replace(self._blob(digest), data)
+        return Descriptor(media_type, digest, len(data))
+
+    def _put_file(self, layer: Descriptor, source: Path) -> int:
+        """The bytes that were written: none where the layer is there."""
+        target = self._blob(layer.digest)
+        if target.exists() and target.stat().st_size == layer.size:
+            return 0
+        with _beside(target) as temporary:
+            shutil.copyfile(source, temporary)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            os.rename(temporary, target)
+        return layer.size
+
+    def _replace(self, path: Path, data: bytes) -> None:
+        with _beside(path) as temporary:
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.rename(temporary, path)
+
+
+@contextlib.contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep others that add out of ``folder`` (flock(2)), and leave no file for it."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)

@@ -1,0 +1,81 @@
+"""Where a cache is kept, for those who read it and those who add to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from xxpy.build.descriptor import Descriptor
+from xxpy.build.image import INDEX_TYPES, MANIFEST_TYPE
+from xxpy.build.remotecache.entries import CONFIG_TYPE, Entries, OtherVersion, read_entries, read_inline
+from xxpy.build.remotecache.spec import Cache
+from xxpy.build.store import Store
+from xxpy.errors import StoreError
+
+_DEEPEST = 4
+_MOST_MANIFESTS = 200
+_BUILDKIT_S = "application/vnd.buildkit.cacheconfig."
+"""What the media type of BuildKit's own caches begins with."""
+
+
+class Place(Protocol):
+    """A folder or a registry with one cache."""
+
+    def read(self) -> Entries:
+        """What is there; nothing where there is no cache yet.
+
+        Raises OtherVersion for a cache of others, XxError where the place cannot be read or is damaged.
+        """
+
+    def fetch(self, layer: Descriptor, store: Store) -> None:
+        """Have the blob of a layer in ``store``, checked against its digest. Raises XxError."""
+
+    def add(self, entries: Entries, store: Store) -> int:
+        """Add ``entries``, whose layers are blobs of ``store``, to what is there. The bytes of layers that were new.
+
+        Others may add at the same time; nothing of theirs is lost. What is there of another version is replaced.
+        Raises XxError.
+        """
+
+
+def entries_of(entry: Descriptor, read: Callable[[Descriptor], Mapping[str, Any]], depth: int = 0) -> Entries:
+    """The entries of a cache, or of an image with an inline one; ``read`` gives a blob of JSON.
+
+    Raises OtherVersion, StoreError.
+    """
+    body = read(entry)
+    if entry.media_type in INDEX_TYPES:
+        listed = body.get("manifests")
+        inner = [Descriptor.from_json(each) for each in listed] if isinstance(listed, list) else []
+        if depth > _DEEPEST or len(inner) > _MOST_MANIFESTS:
+            raise StoreError(f"the index {entry.digest} has too much in it", reason="cache-invalid")
+        if any(one.media_type.startswith(_BUILDKIT_S) for one in inner):
+            raise OtherVersion("it is a cache of BuildKit's")
+        found = Entries()
+        for one in inner:
+            if one.platform is None or one.platform.os != "unknown":
+                found = found.over(entries_of(one, read, depth + 1))
+        return found
+    config = Descriptor.from_json(body.get("config"))
+    if config.media_type == CONFIG_TYPE:
+        return read_entries(body, read(config))
+    if config.media_type.startswith(_BUILDKIT_S):
+        raise OtherVersion("it is a cache of BuildKit's")
+    return read_inline(body, read(config))
+
+
+def manifest_of(config: Descriptor, entries: Entries) -> dict[str, object]:
+    """The manifest of a cache (OCI image-spec, manifest.md)."""
+    return {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST_TYPE,
+        "config": config.to_json(),
+        "layers": [layer.to_json() for layer in entries.descriptors()],
+    }
+
+
+def place_of(cache: Cache) -> Place:
+    """Where ``cache`` is kept."""
+    from xxpy.build.remotecache.local import LocalPlace
+
+    return LocalPlace(cache)
