@@ -189,12 +189,12 @@ class _Maker:
             _clean(root)
             config = {"Env": [_PATH], "Cmd": ["bash"]}
         self._tell(Progress(platform, "packing", time.monotonic() - began))
+        words = f"xx base {short_name(self._recipe.name)} --platform {platform}"
         layer = write_layer(root, self._store)
         name = new_id()
         root.rename(self._store.snapshots / name)
-        cache.put(unpacked_key(layer.diff_id), Record((name,), time.monotonic() - began))
+        cache.put(unpacked_key(layer.diff_id), Record((name,), time.monotonic() - began, text=words))
         created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        words = f"xx base {short_name(self._recipe.name)} --platform {platform}"
         history = [{"created": created, "created_by": words, "comment": f"{self._recipe.suite}"}]
         made = write_image(self._store, platform, config, [layer], history, created)
         self._tell(Progress(platform, f"{made.digest[:19]}", time.monotonic() - began, done=True))

@@ -126,6 +126,16 @@ def harmless(line: str) -> str:
     return "".join(char for char in line if char not in _REORDER and unicodedata.category(char) not in ("Cc", "Cs"))
 
 
+def human_size(count: int) -> str:
+    """A number of bytes with four digits at most and powers of 1000, as Docker shows sizes: ``12.3MB``."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if value < 999.95 or unit == "TB":
+            break
+        value /= 1000
+    return f"{value:.4g}{unit}"
+
+
 class Lines:
     """The lines of what one step prints, from pieces that are cut anywhere.
 

@@ -26,6 +26,7 @@ from xxpy.build.events import Exporting, Listener, Notice
 from xxpy.build.export import export_image
 from xxpy.build.hostca import HostCa
 from xxpy.build.keys import compute_keys
+from xxpy.build.limit import keep_below
 from xxpy.build.outcome import Outcome
 from xxpy.build.outputs import GZIP, Output
 from xxpy.build.plan import Accelerate, Emulation, Plan, check_emulation, make_plan
@@ -39,7 +40,7 @@ from xxpy.build.store import INDEX_TYPE, Store
 from xxpy.build.trees import Tree, export_trees
 from xxpy.build.twins import LOADERS
 from xxpy.build.verdict import Verify, require_bases
-from xxpy.errors import DockerfileError, SourceError, XxError
+from xxpy.errors import DockerfileError, HostError, SourceError, StoreError, XxError
 from xxpy.platforms import Platform
 
 _MOST_TEXT = 4 << 20
@@ -53,7 +54,8 @@ class Order:
     ``context``. ``tags`` are full names. ``target`` is a stage, empty for the last. The steps of ``no_cache_stages``
     run again, and all that takes from them. ``epoch`` is SOURCE_DATE_EPOCH in seconds since 1970, None for the present.
     ``cache_from`` and ``cache_to`` are caches besides the store's own.
-    ``image`` asks for an image that neither a name nor an output asks for.
+    ``image`` asks for an image that neither a name nor an output asks for. ``limit`` is the bytes that the cache is
+    kept below afterwards, None for any number.
     """
 
     context: Path
@@ -79,6 +81,7 @@ class Order:
     image: bool = False
     cache_from: tuple[Cache, ...] = ()
     cache_to: tuple[Cache, ...] = ()
+    limit: int | None = None
 
     @property
     def makes_image(self) -> bool:
@@ -162,7 +165,17 @@ def solve_order(order: Order, plan: Plan, store: Store, listener: Listener) -> O
         for cache in order.cache_to:
             if cache.kind != INLINE:
                 _export_cache(cache, store, job, listener)
+    if order.cache_from or not all(step.cached for step in outcome.steps.values()):
+        _keep_below(order, store, listener)
     return outcome
+
+
+def _keep_below(order: Order, store: Store, listener: Listener) -> None:
+    """Have the store within its limit, which is no reason for a build to fail."""
+    try:
+        keep_below(store, order.limit, lambda text: listener(Notice(text)))
+    except (StoreError, HostError) as error:
+        listener(Notice(f"the store's cache is not kept below its limit: {error.message}"))
 
 
 def _imports(order: Order, store: Store, listener: Listener) -> Importer | None:

@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,7 +24,8 @@ from xxpy.build.descriptor import (
     hex_of,
     parse_json_object,
 )
-from xxpy.build.disk import storing, sync_directory
+from xxpy.build.disk import storing
+from xxpy.build.temporary import Temporary, sweep
 from xxpy.errors import StoreError
 
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
@@ -37,58 +38,8 @@ VERSION = "1"
 JSON_LIMIT = 8 << 20
 """Bytes of a JSON blob (manifest, index, config, record) that are read at most."""
 
-_TEMP = "put-"
-
-
-class _Temporary:
-    """A new file in ``tmp/`` that gets its own name when it is whole.
-
-    It stays locked while its writer lives. So what a killed writer left is a file whose lock is free.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        while True:
-            self.path = directory / (_TEMP + secrets.token_hex(12))
-            self.fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-            fcntl.flock(self.fd, fcntl.LOCK_EX)
-            if os.fstat(self.fd).st_nlink:
-                return
-            # A sweep got the lock first, between the two calls, and took the file for a dead writer's.
-            os.close(self.fd)
-
-    def write(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self.fd, view) :]
-
-    def publish(self, name: Path, *, sync: bool) -> None:
-        if sync:
-            os.fsync(self.fd)
-        os.rename(self.path, name)
-        if sync:
-            sync_directory(name.parent)
-
-    def discard(self) -> None:
-        """Close the file, and remove it unless it was published."""
-        if self.fd >= 0:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self.path)
-            os.close(self.fd)
-            self.fd = -1
-
-
-def _sweep(directory: Path) -> None:
-    for entry in os.scandir(directory):
-        if not entry.name.startswith(_TEMP):
-            continue
-        # Whoever publishes or removes it meanwhile is as welcome.
-        with contextlib.suppress(FileNotFoundError, BlockingIOError, PermissionError):
-            fd = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.unlink(entry.path)
-            finally:
-                os.close(fd)
+PRUNE = "prune"
+"""The lock that is shared for the moment in which a build marks a file as used, and held alone to remove one."""
 
 
 class BlobWriter:
@@ -101,7 +52,7 @@ class BlobWriter:
 
     def __enter__(self) -> Self:
         with storing(self._store.root):
-            self._file = _Temporary(self._store.tmp)
+            self._file = Temporary(self._store.tmp)
         return self
 
     def __exit__(
@@ -165,7 +116,7 @@ class Store:
             folders = (store.blobs, store.records, store.snapshots, store.caches, store.locks, store.tmp, store.files)
             for directory in folders:
                 directory.mkdir(parents=True, exist_ok=True)
-            _sweep(store.tmp)
+            sweep(store.tmp)
             if not (root / "oci-layout").exists():
                 store._replace(root / "oci-layout", LAYOUT_FILE, sync=False)
         if not (root / "index.json").exists():
@@ -221,14 +172,27 @@ class Store:
         return self.blobs / hex_of(digest)
 
     def has(self, digest: str) -> bool:
-        """Whether the blob is there; its content is not read."""
-        return self.blob(digest).is_file()
+        """Whether the blob is there, which counts as its being used; its content is not read."""
+        return self._use(self.blob(digest))
+
+    def _use(self, path: Path) -> bool:
+        """Mark a file as used now; whether it is there. From then on it stays while this process is `using` the store.
+
+        The time of last use is the file's time of modification: nothing here is ever changed in place.
+        """
+        with self.shared_lock(PRUNE):
+            try:
+                os.utime(path)
+            except (FileNotFoundError, NotADirectoryError):
+                return False
+            except OSError:
+                # Somebody else's file, as after a build by sudo: it can be read all the same.
+                return path.exists()
+            return True
 
     def _holds(self, descriptor: Descriptor) -> bool:
-        try:
-            return self.blob(descriptor.digest).stat().st_size == descriptor.size
-        except FileNotFoundError:
-            return False
+        path = self.blob(descriptor.digest)
+        return self._use(path) and path.stat().st_size == descriptor.size
 
     def read(self, digest: str, limit: int = JSON_LIMIT) -> bytes:
         """A blob of at most ``limit`` bytes, checked. Raises StoreError.
@@ -236,6 +200,7 @@ class Store:
         Reasons: ``blob-missing``, ``blob-too-large``, ``digest-mismatch``.
         """
         path = self.blob(digest)
+        self._use(path)
         try:
             with path.open("rb") as file:
                 data = file.read(limit + 1)
@@ -263,12 +228,32 @@ class Store:
 
     def tag(self, name: str, descriptor: Descriptor) -> None:
         """Let ``name`` (normalised) stand for a blob; the last call wins."""
+        with self.lock("index"):
+            self._tag(name, descriptor)
+
+    def retag(self, name: str, descriptor: Descriptor, before: Descriptor | None) -> None:
+        """As `tag`, if ``name`` still stands for ``before`` (None for nothing). Raises StoreError (``tag-changed``)."""
+        with self.lock("index"):
+            now = self.resolve(name)
+            if (now and now.digest) != (before and before.digest):
+                raise StoreError(
+                    f"the name {name} was given to another image meanwhile: {now.digest if now else 'it is gone'}",
+                    remedy="look at what it stands for now (xx inspect), and give the same command again",
+                    reason="tag-changed",
+                )
+            self._tag(name, descriptor)
+
+    def untag(self, names: Collection[str]) -> None:
+        """Forget ``names`` (normalised); their blobs stay until they are pruned."""
+        with self.lock("index"), storing(self.root):
+            self._write_index([one for one in self._index() if dict(one.annotations).get(REF_NAME) not in names])
+
+    def _tag(self, name: str, descriptor: Descriptor) -> None:
         annotations = tuple(sorted((dict(descriptor.annotations) | {REF_NAME: name}).items()))
         entry = Descriptor(descriptor.media_type, descriptor.digest, descriptor.size, descriptor.platform, annotations)
-        with self.lock("index"):
-            others = [each for each in self._index() if dict(each.annotations).get(REF_NAME) != name]
-            with storing(self.root):
-                self._write_index([*others, entry])
+        others = [each for each in self._index() if dict(each.annotations).get(REF_NAME) != name]
+        with storing(self.root):
+            self._write_index([*others, entry])
 
     def resolve(self, name: str) -> Descriptor | None:
         """What a normalised name stands for. Raises StoreError if ``index.json`` cannot be read."""
@@ -300,12 +285,17 @@ class Store:
         self._replace(self.root / "index.json", index_json(entries), sync=True)
 
     def _replace(self, path: Path, data: bytes, *, sync: bool) -> None:
-        file = _Temporary(self.tmp)
+        file = Temporary(self.tmp)
         try:
             file.write(data)
             file.publish(path, sync=sync)
         finally:
             file.discard()
+
+    def put_file(self, name: str, data: bytes) -> None:
+        """Keep a small file in ``files/``. Not synced: whoever reads it does without what is not whole."""
+        with storing(self.root):
+            self._replace(self.files / name, data, sync=False)
 
     def put_record(self, key: str, value: Mapping[str, Any]) -> None:
         """Remember JSON-able data under ``key``, ``sha256:…``. Not synced to disk: `record` knows a torn one."""
@@ -317,7 +307,12 @@ class Store:
             self._replace(path, canonical_json(record), sync=False)
 
     def record(self, key: str) -> dict[str, Any] | None:
-        """What was last put under ``key``; None if nothing was, or if the file is not whole or is of another key."""
+        """What was last put under ``key``; None if nothing was, or if the file is not whole or is of another key.
+
+        What it refers to stays from now on while this process is `using` the store.
+        """
+        if not self._use(self._record(key)):
+            return None
         try:
             record = parse_json_object(self._record(key).read_bytes(), key)
         except FileNotFoundError:
@@ -330,6 +325,12 @@ class Store:
         if record.get("key") != key or not isinstance(value, dict):
             return None
         return value if record.get("sum") == digest_of_bytes(canonical_json(value)) else None
+
+    def record_files(self) -> Iterator[Path]:
+        """The files of all records."""
+        for folder in list(os.scandir(self.records)):
+            with contextlib.suppress(NotADirectoryError, FileNotFoundError):
+                yield from (Path(entry.path) for entry in list(os.scandir(folder)) if entry.name.endswith(".json"))
 
     def _record(self, key: str) -> Path:
         name = hex_of(key)

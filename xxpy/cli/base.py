@@ -11,6 +11,7 @@ import click
 from xxpy.build.base import Progress, make_base, missing_platforms, recipe_for
 from xxpy.build.names import short_name
 from xxpy.build.store import Store
+from xxpy.build.using import using
 from xxpy.cli.shared import default_store, told
 from xxpy.platforms import Platform, parse_list
 
@@ -42,7 +43,8 @@ def base_command(
             if platform not in missing:
                 click.echo(f"{short} {platform}: already there", err=True)
         if missing:
-            make_base(place, recipe, missing, _Shown(short))
+            with using(place):
+                make_base(place, recipe, missing, _Shown(short))
 
 
 class _Shown:

@@ -15,6 +15,7 @@ from xxpy.build.annotations import parse_annotation
 from xxpy.build.checking import SeenImages, check_order, outline_order, targets_order
 from xxpy.build.engine import process
 from xxpy.build.hostca import parse_host_ca
+from xxpy.build.limit import store_limit
 from xxpy.build.metadata import build_metadata, image_id
 from xxpy.build.names import normalize_name, short_name
 from xxpy.build.ocilayout import LayoutImages
@@ -26,6 +27,7 @@ from xxpy.build.remotecache.spec import parse_cache_from, parse_cache_to
 from xxpy.build.report import plan_as_json, print_plan, print_report, report_as_json
 from xxpy.build.session import Order, index_of, plan_order, solve_order
 from xxpy.build.store import Store
+from xxpy.build.using import using
 from xxpy.build.xximage import ImagesWithXx
 from xxpy.cli.check import Call, check_options, one_line, show_checks, wanted_call
 from xxpy.cli.contexts import context_options, opened_contexts
@@ -182,11 +184,17 @@ def _labels(given: Sequence[str]) -> Iterator[tuple[str, str]]:
 def build(options: Options) -> None:
     """Build what ``options`` say. Raises XxError."""
     store = Store.open(options.store)
+    with using(store):
+        _build(options, store)
+
+
+def _build(options: Options, store: Store) -> None:
     shown = XxImageShown(options.progress)
     if options.pull:
         shown.notice("NOTICE: --pull: base images come from the store; xx base NAME --force makes newer ones")
     call = wanted_call()
-    with opened_contexts(options.order, store) as order:
+    limited = replace(options.order, limit=store_limit(store))
+    with opened_contexts(limited, store) as order:
         dry = bool(options.shown or call)
         images = SeenImages(LayoutImages(store, ImagesWithXx(store, shown, order.host_ca, dry=dry)))
         if call is not None:

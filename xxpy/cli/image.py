@@ -13,6 +13,7 @@ from xxpy.build.names import normalize_name
 from xxpy.build.outputs import check_outputs, parse_output
 from xxpy.build.progress import MODES
 from xxpy.build.store import Store
+from xxpy.build.using import using
 from xxpy.build.xximage import SUITE, ensure
 from xxpy.cli.shared import XxImageShown, default_store, told
 from xxpy.errors import UsageError
@@ -56,12 +57,13 @@ def image_command(
         check_outputs(written, len(wanted), None)
         names = [normalize_name(tag) for tag in tags]
         place = Store.open(store or default_store())
-        index = ensure(place, wanted, XxImageShown(progress), suite, parse_host_ca(host_ca))
-        for full in names:
-            place.tag(full, index)
-        for output in written:
-            export_image(place, index, names or output.names or [normalize_name("xx")], output)
-        for manifest in image_manifests(place, index):
-            click.echo(
-                f"xx {manifest.platform}: {manifest.digest}  {image_size(place, manifest) / 1e6:.1f} MB", err=True
-            )
+        with using(place):
+            index = ensure(place, wanted, XxImageShown(progress), suite, parse_host_ca(host_ca))
+            for full in names:
+                place.tag(full, index)
+            for output in written:
+                export_image(place, index, names or output.names or [normalize_name("xx")], output)
+            for manifest in image_manifests(place, index):
+                click.echo(
+                    f"xx {manifest.platform}: {manifest.digest}  {image_size(place, manifest) / 1e6:.1f} MB", err=True
+                )

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
+import click
+
 from xxpy.build.events import Event, Listener
 from xxpy.build.naming import harmless
 from xxpy.build.plan import Plan
@@ -15,6 +17,10 @@ from xxpy.build.progress import make_listener
 from xxpy.errors import StepError, VerifyError, XxError
 
 STORE_VARIABLE = "XX_STORE"
+
+store_option = click.option(
+    "--store", type=click.Path(path_type=Path), help="The store's folder.  [default: as xx build]"
+)
 
 
 def default_store() -> Path:

@@ -7,6 +7,7 @@ import click
 from xxpy import __version__
 from xxpy.cli.base import base_command
 from xxpy.cli.build import build_command
+from xxpy.cli.cache import cache_group
 from xxpy.cli.doctor import doctor_command
 from xxpy.cli.image import image_command
 
@@ -17,5 +18,5 @@ def main() -> None:
     """Build images for several platforms: what compiles runs natively, only what must is emulated."""
 
 
-for _command in (build_command, base_command, image_command, doctor_command):
+for _command in (build_command, base_command, image_command, cache_group, doctor_command):
     main.add_command(_command)

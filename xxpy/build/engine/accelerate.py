@@ -188,7 +188,7 @@ class Accelerator:
                 fetch(download_script(packages, FETCHED), folder)
                 name = new_id()
                 os.rename(folder / "root", self._store.snapshots / name)
-                record = Record((name,), time.monotonic() - began)
+                record = Record((name,), time.monotonic() - began, text="cross compilers for twins")
                 if any((self._store.snapshots / name).iterdir()):
                     self._cache.put(key, record)
         return self._store.snapshots / record.chain[0]

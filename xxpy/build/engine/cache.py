@@ -26,11 +26,15 @@ _MOST_BOOTS = 500
 
 @dataclass(frozen=True)
 class Record:
-    """A solved vertex: the chain of its snapshots, the seconds it took, the end of what it printed (4 KiB at most)."""
+    """A solved vertex: the chain of its snapshots, the seconds it took, the end of what it printed (4 KiB at most).
+
+    ``text`` is what it was, for people.
+    """
 
     chain: Chain
     seconds: float
     tail: str = ""
+    text: str = ""
 
 
 class Cache:
@@ -60,7 +64,8 @@ class Cache:
 
     def put(self, key: Digest, record: Record) -> None:
         """Remember ``record``, unless `close` was called. Raises StoreError."""
-        value = {"chain": list(record.chain), "seconds": round(record.seconds, 3), "tail": record.tail}
+        seconds = round(record.seconds, 3)
+        value = {"chain": list(record.chain), "seconds": seconds, "tail": record.tail, "text": record.text}
         with self._putting:
             if self._closed:
                 raise StoreError("the build has ended", remedy="build again", reason="build-ended")

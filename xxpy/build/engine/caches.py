@@ -18,7 +18,8 @@ from xxpy.build.engine.rooted import remove_tree
 from xxpy.build.graph import CacheOpt, CacheSharing, digest_of, plain
 from xxpy.build.store import Store
 
-_TREE, _ABOUT = "tree", "about.json"
+_TREE, ABOUT = "tree", "about.json"
+"""In a cache's folder: what steps see, and what the cache is; the time of the latter is that of its last use."""
 _STRICT = {CacheSharing.SHARED: 0, CacheSharing.PRIVATE: 1, CacheSharing.LOCKED: 2}
 
 Fill = Callable[[Path], None]
@@ -63,21 +64,25 @@ def held(store: Store, wanted: Sequence[Wanted], work: Path) -> Iterator[dict[st
 def _hold(store: Store, wanted: Wanted, stack: contextlib.ExitStack, work: Path) -> Path:
     name, number = wanted.name, 0
     if wanted.cache.sharing is CacheSharing.PRIVATE:
-        while not stack.enter_context(store.try_lock(_lock_of(name))):
+        while not stack.enter_context(store.try_lock(lock_of(name))):
             number += 1
             name = f"{wanted.name}-{number}"
     elif wanted.cache.sharing is CacheSharing.LOCKED:
-        stack.enter_context(store.lock(_lock_of(name)))
+        stack.enter_context(store.lock(lock_of(name)))
     else:
-        stack.enter_context(store.shared_lock(_lock_of(name)))
+        stack.enter_context(store.shared_lock(lock_of(name)))
     folder = store.caches / name
     with storing(store.root):
         if not (folder / _TREE).is_dir():
             _make(folder, wanted, work)
+    # The time of its last use, for whoever prunes. A full disk is no reason to do without it.
+    with contextlib.suppress(OSError):
+        os.utime(folder / ABOUT)
     return folder / _TREE
 
 
-def _lock_of(name: str) -> str:
+def lock_of(name: str) -> str:
+    """The lock that a step has while it uses the cache ``name``."""
     return f"cache-{name}"
 
 
@@ -93,7 +98,7 @@ def _make(folder: Path, wanted: Wanted, work: Path) -> None:
             tree.chmod(wanted.cache.mode)
         else:
             wanted.fill(made)
-        (made / _ABOUT).write_text(json.dumps({"origin": wanted.origin, **plain(wanted.cache)}))
+        (made / ABOUT).write_text(json.dumps({"origin": wanted.origin, **plain(wanted.cache)}))
         try:
             os.rename(made, folder)
         except OSError:

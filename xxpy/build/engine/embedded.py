@@ -37,10 +37,12 @@ from xxpy.build.engine.workfolder import BINFMT, EXEC, work_folder
 from xxpy.build.events import Event, Exporting, Listener, Notice, StepDone, StepOutput, StepStarted
 from xxpy.build.graph import Digest, ExecOp, FileOp, MergeOp, Mount, SourceOp, Vertex, line_of
 from xxpy.build.keys import LOCAL
+from xxpy.build.naming import one_line
 from xxpy.build.outcome import ImageOutcome, Outcome, StepOutcome
 from xxpy.build.plan import How
 from xxpy.build.remotes import Remotes
 from xxpy.build.selection import clean
+from xxpy.build.sizes import measure
 from xxpy.build.store import Store
 from xxpy.errors import SourceError, XxError
 
@@ -149,6 +151,7 @@ class _Solver:
             verify(self._store, self._job, self._chains, work, self._tell)
             outcome = _outcome(self._store, self._job, self._images(), self._steps, self._chains)
             self._packing.finish()
+            measure(self._store)
             self._syncer.wait()
         return outcome
 
@@ -257,7 +260,8 @@ class _Solver:
             else:
                 below = self._chain_of(vertex, 0)
                 made = self._made(vertex, below)
-                record = Record((*below, made.snapshot), time.monotonic() - began, made.tail)
+                seconds, text = time.monotonic() - began, one_line(vertex.label.text)
+                record = Record((*below, made.snapshot), seconds, made.tail, text)
             self._keys[vertex.digest] = self._key_of(vertex, made)
             self._cache.put(self._keys[vertex.digest], record)
         self._syncer.nudge()

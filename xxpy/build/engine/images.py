@@ -62,7 +62,8 @@ def unpacked_layer(store: Store, cache: Cache, diff_id: Digest, layer: Layer | N
             finally:
                 if folder.exists():
                     remove_tree(folder)
-            record = Record((name,), time.monotonic() - began)
+            text = f"layer {layer.descriptor.digest[7:19]}, unpacked"
+            record = Record((name,), time.monotonic() - began, text=text)
             cache.put(key, record)
     return record.chain[0]
 

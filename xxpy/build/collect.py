@@ -1,0 +1,154 @@
+"""Taking out of a store what a plan says: safe beside builds that begin meanwhile, and sound wherever it is killed.
+
+A build marks what it takes as used, under the shared lock `PRUNE`; here each thing is looked at once more under that
+lock alone, for as long as a few system calls take. What has been used since the inventory stays. Folders are renamed
+into ``tmp/`` under the lock and deleted after it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from xxpy.build.engine.caches import lock_of
+from xxpy.build.engine.namespace import Channel, id_maps, run_inside
+from xxpy.build.engine.rooted import remove_tree
+from xxpy.build.inventory import Inventory, Item, Kind, macros_of, take_inventory
+from xxpy.build.prune import Going
+from xxpy.build.sizes import Sizes, known_sizes, lacking, measure, used_at
+from xxpy.build.store import PRUNE, Store
+from xxpy.build.temporary import sweep
+
+_GONE = "gone-"
+_WORK = "work-"
+
+
+@dataclass(frozen=True)
+class Collected:
+    """``items`` that are gone, in the plan's order, of them no records; ``spared`` were used meanwhile."""
+
+    items: tuple[Item, ...]
+    size: int
+    spared: int
+
+
+def inventory_of(store: Store) -> Inventory:
+    """What is in ``store``, all of it measured. Raises StoreError, HostError, Interrupted."""
+    sizes = known_sizes(store)
+    if lacking(store, sizes):
+        # Folders of a step's own users can be read by their root alone.
+        sizes = run_inside(lambda channel: measure(store, 0.0), lambda value: None, id_maps())
+        assert isinstance(sizes, Sizes)
+    return take_inventory(store, sizes)
+
+
+def collect(store: Store, inventory: Inventory, going: Going, tell: Callable[[Item], None]) -> Collected:
+    """Remove ``going``, which was planned on ``inventory``; ``tell`` hears of each thing when it is gone.
+
+    Raises StoreError, HostError, Interrupted: what has gone until then is gone, and the store sound.
+    """
+    done: list[Item] = []
+
+    def took(item: Item) -> None:
+        done.append(item)
+        if not item.record:
+            tell(item)
+
+    def work(channel: Channel) -> int:
+        remover = _Remover(store, inventory)
+        spared = 0
+        for item in going.items:
+            if remover.remove(item):
+                channel.send(("value", item))
+            else:
+                spared += not item.record
+        remover.clear()
+        return spared
+
+    spared = run_inside(work, took, id_maps())
+    assert isinstance(spared, int)
+    return Collected(tuple(item for item in done if not item.record), sum(item.size for item in done), spared)
+
+
+class _Remover:
+    """Works as root of a namespace in which all owners of the store's files are known."""
+
+    def __init__(self, store: Store, inventory: Inventory) -> None:
+        self._store = store
+        self._items = inventory.items
+        self._referrers = inventory.referrers()
+        self._gone: set[str] = set()
+        self._number = 0
+        self._clear_old()
+
+    def remove(self, item: Item) -> bool:
+        """Take ``item`` out unless it, or what refers to it, is used meanwhile."""
+        if item.kind is Kind.CACHE:
+            return self._remove_cache(item)
+        with self._store.lock(PRUNE):
+            if not self._untouched(item):
+                return False
+            self._gone.add(item.id)
+            self._take(item)
+        if item.kind is Kind.SNAPSHOT:
+            self.clear()
+            remove_tree(macros_of(self._store, item.id))
+        return True
+
+    def _untouched(self, item: Item) -> bool:
+        todo, seen = [item.id], set()
+        while todo:
+            name = todo.pop()
+            if name in seen or name in self._gone:
+                continue
+            seen.add(name)
+            one = self._items[name]
+            # What is not there any more was removed by another that prunes.
+            if one.stamp and used_at(self._file(one)) not in (0, one.stamp):
+                return False
+            todo += self._referrers.get(name, ())
+        return True
+
+    def _file(self, item: Item) -> Path:
+        if item.record:
+            return self._store.records / item.id[:2] / f"{item.id}.json"
+        return self._store.blob(item.id)
+
+    def _take(self, item: Item) -> None:
+        # Somebody else who prunes may have been faster.
+        with contextlib.suppress(FileNotFoundError):
+            if item.kind is Kind.SNAPSHOT:
+                self._put_aside(self._store.snapshots / item.id)
+            else:
+                os.unlink(self._file(item))
+
+    def _remove_cache(self, item: Item) -> bool:
+        with self._store.try_lock(lock_of(item.id)) as ours:
+            if not ours:
+                return False
+            with contextlib.suppress(FileNotFoundError):
+                self._put_aside(self._store.caches / item.id)
+        self.clear()
+        return True
+
+    def _put_aside(self, folder: Path) -> None:
+        self._number += 1
+        os.rename(folder, self._store.tmp / f"{_GONE}{os.getpid()}-{time.time_ns()}-{self._number}")
+
+    def clear(self) -> None:
+        """Delete what was put aside, here or by one that was killed."""
+        for entry in list(os.scandir(self._store.tmp)):
+            if entry.name.startswith(_GONE):
+                remove_tree(Path(entry.path))
+
+    def _clear_old(self) -> None:
+        sweep(self._store.tmp)
+        for entry in list(os.scandir(self._store.tmp)):
+            if entry.name.startswith(_WORK):
+                with self._store.try_lock(entry.name) as dead:
+                    if dead:
+                        remove_tree(Path(entry.path))
