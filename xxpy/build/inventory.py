@@ -192,6 +192,17 @@ def _mentioned(value: Any) -> tuple[frozenset[str], str, str]:
     return frozenset(found), chain[-1] if chain else "", str(value.get("text", ""))
 
 
+def layer_snapshots(store: Store) -> dict[str, str]:
+    """The digests of layers that were packed here, with the snapshot that each was packed from."""
+    found: dict[str, str] = {}
+    for path in store.record_files():
+        with contextlib.suppress(OSError):
+            value = _value(path)
+            if isinstance(value, dict) and isinstance(value.get("layer"), dict) and "snapshot" in value:
+                found[str(value["layer"].get("digest"))] = str(value["snapshot"])
+    return found
+
+
 def _caches(store: Store, sizes: Sizes) -> Iterator[Item]:
     for entry in list(os.scandir(store.caches)):
         about = Path(entry.path) / ABOUT

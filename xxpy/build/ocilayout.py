@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def copy_image(store: Store, layout: Layout, platform: Platform) -> Descriptor:
 
     Raises SourceError (``layout-missing``, ``image-missing``, ``platform-missing``); StoreError for what is damaged.
     """
-    manifests = _manifests(layout, _chosen(layout), 0)
+    manifests = _manifests(layout, chosen_entry(layout), 0)
     found = best_for(manifests, platform)
     if found is None:
         has = ", ".join(str(one.platform) for one in manifests if one.platform is not None) or "none"
@@ -89,8 +90,8 @@ def copy_image(store: Store, layout: Layout, platform: Platform) -> Descriptor:
     return copy_blob(store, layout, found)
 
 
-def _chosen(layout: Layout) -> Descriptor:
-    """The entry of the layout's index that is meant."""
+def chosen_entry(layout: Layout) -> Descriptor:
+    """The entry of the layout's index that is meant. Raises SourceError (``layout-missing``, ``image-missing``)."""
     path = layout.folder / "index.json"
     try:
         with path.open("rb") as file:
@@ -101,14 +102,22 @@ def _chosen(layout: Layout) -> Descriptor:
             remedy="name the folder that oci-layout and index.json are in",
             reason="layout-missing",
         ) from error
-    listed = parse_json_object(data[:JSON_LIMIT], str(path)).get("manifests")
+    return pick(data[:JSON_LIMIT], layout, lambda digest: _typed(layout, digest))
+
+
+def pick(index: bytes, layout: Layout, typed: Callable[[str], Descriptor | None]) -> Descriptor:
+    """That entry of an ``index.json`` which is meant; ``typed`` looks for a digest that is not among them.
+
+    Raises SourceError (``image-missing``), StoreError.
+    """
+    listed = parse_json_object(index, f"{layout.folder}/index.json").get("manifests")
     entries = [Descriptor.from_json(each) for each in listed] if isinstance(listed, list) else []
     if layout.digest:
         found = [entry for entry in entries if entry.digest == layout.digest]
         if not found:
             # It may be one that an index of the layout refers to.
-            blob = _blob(layout, layout.digest)
-            found = [_typed(layout, layout.digest, blob)] if blob.is_file() else []
+            other = typed(layout.digest)
+            found = [other] if other is not None else []
     else:
         wanted = layout.tag or "latest"
         found = [entry for entry in entries if wanted in _tags(entry)]
@@ -118,7 +127,7 @@ def _chosen(layout: Layout) -> Descriptor:
         has = ", ".join(sorted({tag for entry in entries for tag in _tags(entry)})) or "no tag"
         raise SourceError(
             f"the layout {layout.folder} has no image {layout.digest or layout.tag or 'latest'}; it has {has[:300]}",
-            remedy="name one of them: oci-layout://FOLDER:TAG, or @sha256:…",
+            remedy="name one of them: FOLDER:TAG, or FOLDER@sha256:…",
             reason="image-missing",
         )
     return found[-1]
@@ -129,9 +138,16 @@ def _tags(entry: Descriptor) -> set[str]:
     return {name, tag_of(name)} if name else set()
 
 
-def _typed(layout: Layout, digest: str, blob: Path) -> Descriptor:
-    size = blob.stat().st_size
-    data = read_blob(layout, Descriptor("application/octet-stream", digest, size))
+def _typed(layout: Layout, digest: str) -> Descriptor | None:
+    path = _blob(layout, digest)
+    if not path.is_file():
+        return None
+    size = path.stat().st_size
+    return typed(digest, size, read_blob(layout, Descriptor("application/octet-stream", digest, size)))
+
+
+def typed(digest: str, size: int, data: bytes) -> Descriptor:
+    """The descriptor of an index or a manifest by what it says itself. Raises StoreError."""
     body = parse_json_object(data, f"the blob {digest}")
     # A manifest need not say what it is (OCI image-spec, manifest.md, "mediaType").
     kind = body.get("mediaType", INDEX_TYPE if "manifests" in body else MANIFEST_TYPE)

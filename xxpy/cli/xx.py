@@ -10,6 +10,9 @@ from xxpy.cli.build import build_command
 from xxpy.cli.cache import cache_group
 from xxpy.cli.doctor import doctor_command
 from xxpy.cli.image import image_command
+from xxpy.cli.images import images_group
+from xxpy.cli.inspect import inspect_command
+from xxpy.cli.merge import merge_command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -18,5 +21,9 @@ def main() -> None:
     """Build images for several platforms: what compiles runs natively, only what must is emulated."""
 
 
-for _command in (build_command, base_command, image_command, cache_group, doctor_command):
+_COMMANDS = (
+    build_command, base_command, image_command, images_group, inspect_command, merge_command, cache_group,
+    doctor_command,
+)  # fmt: skip
+for _command in _COMMANDS:
     main.add_command(_command)

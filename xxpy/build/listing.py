@@ -1,0 +1,69 @@
+"""The images that a store has names for, as `xx images` lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from xxpy.build.descriptor import Descriptor
+from xxpy.build.image import image_manifests
+from xxpy.build.names import short_name
+from xxpy.build.store import Store
+from xxpy.errors import SourceError, StoreError
+
+
+@dataclass(frozen=True)
+class NamedImage:
+    """A name (full) and what it stands for. ``created`` is RFC 3339 as the image has it, ``size`` bytes of its blobs.
+
+    ``problem`` says why an image cannot be read; of such a one nothing else is known.
+    """
+
+    name: str
+    digest: str
+    platforms: tuple[str, ...] = ()
+    created: str = ""
+    size: int = 0
+    problem: str = ""
+
+
+def named_images(store: Store) -> Iterator[NamedImage]:
+    """Every image that has a name, sorted by names. Raises StoreError if the index cannot be read."""
+    for name, entry in store.images():
+        try:
+            yield _read(store, name, entry)
+        except StoreError as error:
+            yield NamedImage(name, entry.digest, problem=error.message)
+
+
+def _read(store: Store, name: str, entry: Descriptor) -> NamedImage:
+    manifests = image_manifests(store, entry)
+    blobs = {entry.digest: entry.size}
+    created = ""
+    for manifest in manifests:
+        body = store.read_json(manifest.digest)
+        layers = body.get("layers")
+        config = Descriptor.from_json(body.get("config"))
+        blobs |= {manifest.digest: manifest.size, config.digest: config.size}
+        for each in layers if isinstance(layers, list) else ():
+            layer = Descriptor.from_json(each)
+            blobs[layer.digest] = layer.size
+        created = max(created, str(store.read_json(config.digest).get("created") or "")[:40])
+    platforms = tuple(str(one.platform) for one in manifests)
+    return NamedImage(name, entry.digest, platforms, created, sum(blobs.values()))
+
+
+def remove_names(store: Store, names: Collection[str]) -> None:
+    """Forget ``names`` (full); either all or, if there is one that does not exist, none.
+
+    Raises SourceError (``image-missing``), StoreError.
+    """
+    there = dict(store.images())
+    for name in names:
+        if name not in there:
+            raise SourceError(
+                f"there is no image {short_name(name)} in the store",
+                remedy="xx images lists what it has",
+                reason="image-missing",
+            )
+    store.untag(names)

@@ -1,0 +1,98 @@
+"""`xx merge`: one image of what several machines have built, without a registry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from xxpy.build.annotations import Annotation, parse_annotation
+from xxpy.build.engine.namespace import interruptible
+from xxpy.build.export import export_image
+from xxpy.build.image import image_manifests
+from xxpy.build.merge import check_annotations, merge
+from xxpy.build.names import normalize_name, short_name
+from xxpy.build.outputs import Format, Output, check_outputs, parse_output
+from xxpy.build.sources import Source, StoreSource, opened
+from xxpy.build.store import Store
+from xxpy.build.using import using
+from xxpy.cli.shared import default_store, store_option, told
+from xxpy.errors import UsageError
+
+
+@click.command("merge", short_help="Make one image of several platforms' images.")
+@click.argument("sources", metavar="SOURCE…", nargs=-1, required=True)
+@click.option("-t", "--tag", "tags", metavar="NAME", multiple=True, help="The image's name in the store.")
+@click.option("-o", "--output", "outputs", metavar="type=oci,dest=FILE", multiple=True, help="Where to write it.")
+@click.option("--append", is_flag=True, help="Add to what NAME has.")
+@click.option("--annotation", "annotations", metavar="index:NAME=VALUE", multiple=True, help="Of the index.")
+@store_option
+def merge_command(
+    sources: tuple[str, ...],
+    tags: tuple[str, ...],
+    outputs: tuple[str, ...],
+    append: bool,
+    annotations: tuple[str, ...],
+    store: Path | None,
+) -> None:
+    """Make one image of all platforms that the SOURCEs have.
+
+    A SOURCE is a name of the store, a folder with an OCI layout or an archive; as PATH:TAG where it holds several
+    images. A platform may be in two of them only if it is the same image. Attestations go with their manifests.
+    """
+    with told(), interruptible():
+        said = tuple(each for text in annotations for each in parse_annotation(text))
+        check_annotations(said)
+        written = [_output(text) for text in outputs]
+        names = tuple(dict.fromkeys(normalize_name(tag) for tag in tags))
+        if not names and not written:
+            raise UsageError("neither -t nor -o says where the image goes", remedy="give one", reason="no-destination")
+        if append and len(names) != 1:
+            raise UsageError("--append adds to the image of one -t", remedy="give -t NAME once", reason="bad-append")
+        check_outputs(written, 1, None)
+        place = Store.open(store or default_store())
+        with using(place):
+            click.echo(_merged(place, sources, names, written, said, append=append))
+
+
+def _output(text: str) -> Output:
+    output = parse_output(text)
+    if not output.is_image:
+        remedy = "write -o type=oci,dest=FILE"
+        raise UsageError(f"-o {text}: xx merge writes images", remedy=remedy, reason="output-unsupported")
+    if replace(output.format, oci=True) != Format():
+        remedy = "leave compression and annotations out; --annotation index:NAME=VALUE is of the index"
+        raise UsageError(
+            f"-o {text}: manifests that are merged stay as they are", remedy=remedy, reason="output-unsupported"
+        )
+    return output
+
+
+def _merged(
+    store: Store,
+    sources: Sequence[str],
+    names: Sequence[str],
+    outputs: Sequence[Output],
+    annotations: Sequence[Annotation],
+    *,
+    append: bool,
+) -> str:
+    """Merge, name and write; the index's digest. Raises XxError."""
+    # What a name stands for now is what it must stand for at the end.
+    before = {name: store.resolve(name) for name in names}
+    with ExitStack() as stack:
+        given: list[Source] = []
+        for name, entry in before.items():
+            if append and entry is not None:
+                given.append(StoreSource(store, short_name(name), entry))
+        given += [stack.enter_context(opened(store, text)) for text in sources]
+        index = merge(store, given, annotations)
+    check_outputs(outputs, len(image_manifests(store, index)), None)
+    for name in names:
+        store.retag(name, index, before[name])
+    for output in outputs:
+        export_image(store, index, names, output)
+    return index.digest
