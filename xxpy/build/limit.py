@@ -9,9 +9,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 
-from xxpy.build.collect import Collected, collect, inventory_of
 from xxpy.build.naming import human_size
-from xxpy.build.prune import Limits, cache_size, plan
 from xxpy.build.runsettings import parse_size
 from xxpy.build.sizes import files_size, known_sizes
 from xxpy.build.store import Store
@@ -56,26 +54,31 @@ def probable_size(store: Store) -> int:
     return sum(size for name, size in trees if name in there) + files_size(store.blobs)
 
 
-def keep_below(store: Store, limit: int | None, tell: Callable[[str], None]) -> Collected | None:
+def keep_below(store: Store, limit: int | None, tell: Callable[[str], None]) -> None:
     """Collect the least recently used of ``store`` where it is over ``limit`` bytes, down to nine tenths of that.
 
     Nothing that a build uses goes, the caller's own included, and no image that has a name. What is done is told to
-    ``tell``. None if there was nothing to do, or another build is at it. Raises StoreError, HostError, Interrupted.
+    ``tell``; nothing is where another build is at it. Raises StoreError, HostError, Interrupted.
     """
     if limit is None or probable_size(store) <= max(limit, _left_over(store) + limit // 20):
-        return None
+        return
     with store.try_lock("collect") as ours:
-        if not ours:
-            return None
-        inventory = inventory_of(store)
-        going = plan(inventory, Limits(keep=limit // 10 * 9, everything=True), time.time_ns())
-        done = None
-        if going.items and cache_size(inventory) > limit:
-            tell(f"the store's cache is over its limit of {human_size(limit)}: removing what was used least recently")
-            done = collect(store, inventory, going, lambda item: None)
-            tell(f"removed {human_size(done.size)} ({LIMIT_VARIABLE} sets the limit)")
-        store.put_file(_LEFT_OVER, json.dumps({"bytes": probable_size(store)}).encode())
-        return done
+        if ours:
+            _collect(store, limit, tell)
+            store.put_file(_LEFT_OVER, json.dumps({"bytes": probable_size(store)}).encode())
+
+
+def _collect(store: Store, limit: int, tell: Callable[[str], None]) -> None:
+    # Nearly all builds end below the limit and do without these.
+    from xxpy.build.collect import collect, inventory_of
+    from xxpy.build.prune import Limits, cache_size, plan
+
+    inventory = inventory_of(store)
+    going = plan(inventory, Limits(keep=limit // 10 * 9, everything=True), time.time_ns())
+    if going.items and cache_size(inventory) > limit:
+        tell(f"the store's cache is over its limit of {human_size(limit)}: removing what was used least recently")
+        done = collect(store, inventory, going, lambda item: None)
+        tell(f"removed {human_size(done.size)} ({LIMIT_VARIABLE} sets the limit)")
 
 
 def _left_over(store: Store) -> int:

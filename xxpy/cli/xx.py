@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
+import importlib
+
 import click
 
 from xxpy import __version__
 from xxpy.cli.base import base_command
 from xxpy.cli.build import build_command
-from xxpy.cli.cache import cache_group
 from xxpy.cli.doctor import doctor_command
 from xxpy.cli.image import image_command
-from xxpy.cli.images import images_group
-from xxpy.cli.inspect import inspect_command
-from xxpy.cli.merge import merge_command
+
+_LATE = {
+    "cache": "cache_group",
+    "images": "images_group",
+    "inspect": "inspect_command",
+    "merge": "merge_command",
+}
+"""Commands with a module each that is imported when they are called: a build does without them."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """See `click.Group.list_commands`."""
+        return sorted([*super().list_commands(ctx), *_LATE])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """See `click.Group.get_command`."""
+        if cmd_name not in _LATE:
+            return super().get_command(ctx, cmd_name)
+        found = getattr(importlib.import_module(f"xxpy.cli.{cmd_name}"), _LATE[cmd_name])
+        assert isinstance(found, click.Command)
+        return found
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, "--version", message="xx %(version)s")
 def main() -> None:
     """Build images for several platforms: what compiles runs natively, only what must is emulated."""
 
 
-_COMMANDS = (
-    build_command, base_command, image_command, images_group, inspect_command, merge_command, cache_group,
-    doctor_command,
-)  # fmt: skip
-for _command in _COMMANDS:
+for _command in (build_command, base_command, image_command, doctor_command):
     main.add_command(_command)
