@@ -46,37 +46,35 @@ def inventory_of(store: Store) -> Inventory:
     return take_inventory(store, sizes)
 
 
-def collect(store: Store, inventory: Inventory, going: Going, tell: Callable[[Item], None]) -> Collected:
-    """Remove ``going``, which was planned on ``inventory``; ``tell`` hears of each thing when it is gone.
+def collect(store: Store, inventory: Inventory, going: Going) -> Collected:
+    """Remove ``going``, which was planned on ``inventory``.
 
     Raises StoreError, HostError, Interrupted: what has gone until then is gone, and the store sound.
     """
     done: list[Item] = []
 
-    def took(item: Item) -> None:
-        done.append(item)
-        if not item.record:
-            tell(item)
-
     def work(channel: Channel) -> int:
-        remover = _Remover(store, inventory)
-        spared = 0
-        for item in going.items:
-            if remover.remove(item):
-                channel.send(("value", item))
-            else:
-                spared += not item.record
-        remover.clear()
-        return spared
+        return remove_all(store, inventory, going, lambda item: channel.send(("value", item)))
 
-    spared = run_inside(work, took, id_maps())
+    spared = run_inside(work, done.append, id_maps())
     assert isinstance(spared, int)
     return Collected(tuple(item for item in done if not item.record), sum(item.size for item in done), spared)
 
 
-class _Remover:
-    """Works as root of a namespace in which all owners of the store's files are known."""
+def remove_all(store: Store, inventory: Inventory, going: Going, gone: Callable[[Item], None]) -> int:
+    """What `collect` does as root of a namespace in which all owners of the files are known; how much was spared."""
+    remover = _Remover(store, inventory)
+    spared = 0
+    for item in going.items:
+        if remover.remove(item):
+            gone(item)
+        else:
+            spared += not item.record
+    remover.clear()
+    return spared
 
+
+class _Remover:
     def __init__(self, store: Store, inventory: Inventory) -> None:
         self._store = store
         self._items = inventory.items

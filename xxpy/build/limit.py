@@ -77,7 +77,7 @@ def _collect(store: Store, limit: int, tell: Callable[[str], None]) -> None:
     going = plan(inventory, Limits(keep=limit // 10 * 9, everything=True), time.time_ns())
     if going.items and cache_size(inventory) > limit:
         tell(f"the store's cache is over its limit of {human_size(limit)}: removing what was used least recently")
-        done = collect(store, inventory, going, lambda item: None)
+        done = collect(store, inventory, going)
         tell(f"removed {human_size(done.size)} ({LIMIT_VARIABLE} sets the limit)")
 
 

@@ -152,13 +152,15 @@ def _bare(ids: Iterable[str]) -> tuple[str, ...]:
 
 def _with_referrers(item: Item, referrers: Mapping[str, Sequence[str]], items: Mapping[str, Item]) -> list[Item]:
     """What has to go for ``item`` to go: what refers to it, before it."""
-    found: dict[str, None] = {}
+    order: list[Item] = []
+    seen: set[str] = set()
     todo = [(item.id, False)]
     while todo:
         name, after = todo.pop()
         if after:
-            found[name] = None
-        elif name not in found:
+            order.append(items[name])
+        elif name not in seen:
+            seen.add(name)
             todo.append((name, True))
-            todo += [(each, False) for each in referrers.get(name, ()) if each not in found]
-    return [items[name] for name in found]
+            todo += [(each, False) for each in referrers.get(name, ())]
+    return order

@@ -88,7 +88,7 @@ def prune_command(
         if dry_run:
             _tell("Would go", going.shown, going.size, now)
             return
-        done = collect(place, inventory, going, lambda item: None)
+        done = collect(place, inventory, going)
         _tell("Total", done.items, done.size, now)
         if done.spared:
             click.echo(f"{done.spared} stay: a build has begun to use them", err=True)
