@@ -18,6 +18,7 @@ from xxpy.build.collect import remove_all
 from xxpy.build.engine.cache import Cache, Record
 from xxpy.build.engine.caches import lock_of
 from xxpy.build.engine.images import unpacked_key
+from xxpy.build.graph import digest_of
 from xxpy.build.inventory import Inventory, Item, Kind
 from xxpy.build.prune import Limits, cache_size, parse_filters, plan
 from xxpy.build.store import Store
@@ -175,8 +176,6 @@ def test_a_use_is_seen(store: Store) -> None:
 
 
 def step_key(name: str) -> str:
-    from xxpy.build.graph import digest_of
-
     return digest_of(name)
 
 
