@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
-from typing import NoReturn
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 from support import keep
@@ -22,3 +26,12 @@ def kept(*args: str) -> None:
         keep(*args)
     except RuntimeError as error:
         lacking(str(error))
+
+
+def skopeo(*args: str, cwd: Path) -> Any:
+    """Run skopeo in ``cwd``, or skip; what it says of an image if it inspects one."""
+    if shutil.which("skopeo") is None:
+        lacking("skopeo is not installed")
+    done = subprocess.run(["skopeo", "--insecure-policy", *args], cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout) if args[0] == "inspect" else None

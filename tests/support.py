@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -180,3 +181,14 @@ def error_of(done: Done) -> str:
     assert len(starts) == 1, done
     assert len(lines) - starts[0] <= 2, done
     return "\n".join(lines[starts[0] :])
+
+
+def wrong_blobs(store: Path) -> list[str]:
+    """Blobs whose content is not what their name says, and records that are no JSON."""
+    found = [
+        path.name
+        for path in (store / "blobs/sha256").iterdir()
+        if hashlib.sha256(path.read_bytes()).hexdigest() != path.name
+    ]
+    json.loads((store / "index.json").read_text())
+    return found

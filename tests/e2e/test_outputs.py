@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import signal
 import stat
 import subprocess
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import lacking
+from conftest import lacking, skopeo
 from support import BOTH, Xx, index_of
 
 KINDS = """FROM busybox
@@ -23,14 +22,6 @@ RUN mkdir -p /d/sub && echo content >/d/f && ln /d/f /d/hard && ln -s f /d/link 
 RUN chown 5:6 /d/sub && chmod 1770 /d/sub && echo gone >/d/gone && mkdir /o && echo old >/o/old && echo 1 >/late
 RUN rm /d/gone && rm -r /o && mkdir /o && echo new >/o/new
 """
-
-
-def skopeo(*args: str, cwd: Path) -> Any:
-    if shutil.which("skopeo") is None:
-        lacking("skopeo is not installed")
-    done = subprocess.run(["skopeo", "--insecure-policy", *args], cwd=cwd, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout) if args[0] == "inspect" else None
 
 
 def test_files_as_folder_and_as_tar(xx: Xx) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import random
 import signal
@@ -12,7 +10,7 @@ import time
 from pathlib import Path
 
 from conftest import lacking
-from support import Xx
+from support import Xx, wrong_blobs
 
 KILLS = 50
 DISKS = 20
@@ -36,17 +34,6 @@ def fill(folder: Path) -> None:
     (folder / "large").write_bytes(os.urandom(1 << 20))
     subprocess.run(["tar", "-cf", folder / "packed.tar", "-C", folder, "large"], check=True)
     (folder / "Dockerfile").write_text(STEPS)
-
-
-def wrong_blobs(store: Path) -> list[str]:
-    """Blobs whose content is not what their name says, and records that are no JSON."""
-    found = [
-        path.name
-        for path in (store / "blobs/sha256").iterdir()
-        if hashlib.sha256(path.read_bytes()).hexdigest() != path.name
-    ]
-    json.loads((store / "index.json").read_text())
-    return found
 
 
 def processes_of(store: Path) -> list[str]:

@@ -17,8 +17,8 @@ from xxpy.build.disk import storing
 from xxpy.build.store import Store
 
 _USE = "use-"
-_STEP = 60_000_000_000
-"""Nanoseconds by which a clock may have been set back while a build runs."""
+_STEP = 2_000_000_000
+"""Nanoseconds by which the clock may have been set back while a build runs."""
 _TICK = 20_000_000
 """Nanoseconds by which the kernel's times of files may lie behind the clock."""
 
