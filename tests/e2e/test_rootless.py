@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -243,3 +244,18 @@ def test_files_of_every_user_in_the_range_are_theirs(rootless: Rootless) -> None
     with tarfile.open(rootless.home / "root.tar") as tar:
         found = {entry.name: (entry.uid, entry.gid) for entry in tar if entry.name.startswith("o/") and entry.isfile()}
     assert found == {f"o/{each}": (each, each) for each in ids}
+
+
+def test_files_of_other_users_are_measured_and_pruned(rootless: Rootless) -> None:
+    done = rootless.run("base", "busybox")
+    assert done.code == 0, done
+    text = "FROM busybox\nRUN mkdir -m 700 /d && dd if=/dev/zero of=/d/f bs=1M count=3 && chown -R 1000:50 /d\n"
+    (rootless.home / "Dockerfile").write_text(text)
+    done = rootless.run("build", ".")
+    assert done.code == 0, done
+    store = rootless.home / ".local/share/xx"
+    listed = rootless.run("cache", "du", "--format", "json", "--filter", "type=snapshot")
+    assert max(json.loads(line)["Size"] for line in listed.out.splitlines()) > 3 << 20, listed
+    done = rootless.run("cache", "prune", "--all", "--force")
+    assert done.code == 0 and os.listdir(store / "snapshots") == os.listdir(store / "tmp") == [], done
+    assert rootless.run("build", ".").code == 0

@@ -31,6 +31,18 @@ def test_every_flag_of_build_is_documented() -> None:
             assert any(f"`{name}" in text or f", `{name}" in text for name in parameter.opts), parameter.opts
 
 
+def test_every_flag_of_the_store_s_commands_is_documented() -> None:
+    text = (ROOT / "docs/store.md").read_text()
+    context = click.Context(main)
+    for name in ("cache", "images", "inspect", "merge"):
+        command = main.get_command(context, name)
+        assert command is not None
+        commands = [command, *(command.commands.values() if isinstance(command, click.Group) else ())]
+        for parameter in [each for one in commands for each in one.params if isinstance(each, click.Option)]:
+            for flag in parameter.opts:
+                assert f"`{flag}`" in text or f"`{flag} " in text, (name, flag)
+
+
 def test_links_between_documents_lead_somewhere() -> None:
     for path in [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text()):
