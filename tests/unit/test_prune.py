@@ -180,14 +180,16 @@ def step_key(name: str) -> str:
 
 
 def test_everything_without_a_name_goes(store: Store) -> None:
-    step(store, "a")
-    step(store, "b", ("a",))
+    for key in (step(store, "a"), step(store, "b", ("a",)), lock_of("cache")):
+        with store.lock(key):
+            pass
     cache_mount(store, "cache")
     manifest = image(store, (b"layer",))
     named(store, "docker.io/library/a:latest", manifest)
     other = image(store, (b"layer", b"more"))
     assert prune(store) == set()
     assert list(store.record_files()) == [] and not store.has(other.digest)
+    assert {path.name for path in store.locks.iterdir()} <= {"index", "prune", "sizes", "synced"}
     for digest in (manifest.digest, *inventory(store).items[manifest.digest].refers):
         assert store.has(digest)
     assert list(store.tmp.iterdir()) == []
@@ -204,6 +206,18 @@ def test_what_a_named_image_was_made_of_stays_without_all(store: Store) -> None:
     assert prune(store, Limits()) == {"unpacked", "made"}
     assert store.record(step_key("made")) is not None
     assert prune(store) == set()
+
+
+def test_of_two_that_prune_each_tells_of_its_own(store: Store) -> None:
+    step(store, "a")
+    time.sleep(0.03)
+    found = inventory(store)
+    planned = plan(found, ALL, time.time_ns())
+    first: list[Item] = []
+    second: list[Item] = []
+    remove_all(store, found, planned, first.append)
+    assert remove_all(store, found, planned, second.append) == 0
+    assert len(first) == 2 and second == []
 
 
 def test_of_several_names_one_keeps_an_image(store: Store) -> None:

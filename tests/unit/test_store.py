@@ -120,6 +120,26 @@ def test_a_lock_keeps_others_out(store: Store) -> None:
         assert free
 
 
+def _count(root: Path, turns: int) -> None:
+    store = Store.open(root)
+    for _ in range(turns):
+        with store.lock("count"):
+            number = int((root / "files/count").read_text())
+            (root / "files/count").write_text(str(number + 1))
+        store.drop_lock("count")
+
+
+def test_a_lock_that_is_dropped_all_the_time_keeps_others_out(store: Store) -> None:
+    (store.files / "count").write_text("0")
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_count, args=(store.root, 300)) for _ in range(3)]
+    for each in processes:
+        each.start()
+    for each in processes:
+        each.join()
+    assert (store.files / "count").read_text() == "900"
+
+
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("x")
     with pytest.raises(StoreError) as caught:

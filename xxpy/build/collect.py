@@ -7,7 +7,6 @@ into ``tmp/`` under the lock and deleted after it.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -64,14 +63,11 @@ def collect(store: Store, inventory: Inventory, going: Going) -> Collected:
 def remove_all(store: Store, inventory: Inventory, going: Going, gone: Callable[[Item], None]) -> int:
     """What `collect` does as root of a namespace in which all owners of the files are known; how much was spared."""
     remover = _Remover(store, inventory)
-    spared = 0
     for item in going.items:
         if remover.remove(item):
             gone(item)
-        else:
-            spared += not item.record
     remover.clear()
-    return spared
+    return sum(not item.record for item in remover.spared)
 
 
 class _Remover:
@@ -80,22 +76,27 @@ class _Remover:
         self._items = inventory.items
         self._referrers = inventory.referrers()
         self._gone: set[str] = set()
+        self.spared: list[Item] = []
+        """What was used meanwhile."""
         self._number = 0
         self._clear_old()
 
     def remove(self, item: Item) -> bool:
-        """Take ``item`` out unless it, or what refers to it, is used meanwhile."""
+        """Take ``item`` out unless it, or what refers to it, is used meanwhile; whether it was taken out here."""
         if item.kind is Kind.CACHE:
             return self._remove_cache(item)
         with self._store.lock(PRUNE):
             if not self._untouched(item):
+                self.spared.append(item)
                 return False
             self._gone.add(item.id)
-            self._take(item)
+            taken = self._take(item)
         if item.kind is Kind.SNAPSHOT:
             self.clear()
             remove_tree(macros_of(self._store, item.id))
-        return True
+        elif item.record:
+            self._store.drop_lock(f"sha256:{item.id}")
+        return taken
 
     def _untouched(self, item: Item) -> bool:
         todo, seen = [item.id], set()
@@ -116,21 +117,28 @@ class _Remover:
             return self._store.records / item.id[:2] / f"{item.id}.json"
         return self._store.blob(item.id)
 
-    def _take(self, item: Item) -> None:
-        # Somebody else who prunes may have been faster.
-        with contextlib.suppress(FileNotFoundError):
+    def _take(self, item: Item) -> bool:
+        try:
             if item.kind is Kind.SNAPSHOT:
                 self._put_aside(self._store.snapshots / item.id)
             else:
                 os.unlink(self._file(item))
+        except FileNotFoundError:
+            # Somebody else who prunes was faster.
+            return False
+        return True
 
     def _remove_cache(self, item: Item) -> bool:
         with self._store.try_lock(lock_of(item.id)) as ours:
             if not ours:
+                self.spared.append(item)
                 return False
-            with contextlib.suppress(FileNotFoundError):
+            try:
                 self._put_aside(self._store.caches / item.id)
+            except FileNotFoundError:
+                return False
         self.clear()
+        self._store.drop_lock(lock_of(item.id))
         return True
 
     def _put_aside(self, folder: Path) -> None:

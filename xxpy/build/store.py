@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import re
 import secrets
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -25,6 +24,7 @@ from xxpy.build.descriptor import (
     parse_json_object,
 )
 from xxpy.build.disk import storing
+from xxpy.build.locks import lock_path, locked
 from xxpy.build.temporary import Temporary, sweep
 from xxpy.errors import StoreError
 
@@ -341,34 +341,22 @@ class Store:
 
         The kernel frees the lock when the process dies (flock(2)); a child forked meanwhile holds it too.
         """
-        return self._locked(name, fcntl.LOCK_EX)
+        return locked(self.locks, name, fcntl.LOCK_EX)
 
     def shared_lock(self, name: str) -> contextlib.AbstractContextManager[bool]:
         """As `lock`, beside others that share it, and waiting for none but who has it alone."""
-        return self._locked(name, fcntl.LOCK_SH)
+        return locked(self.locks, name, fcntl.LOCK_SH)
 
     def try_lock(self, name: str) -> contextlib.AbstractContextManager[bool]:
         """As `lock`, without waiting: the block gets False if another holds it."""
-        return self._locked(name, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return locked(self.locks, name, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
-    @contextlib.contextmanager
-    def _locked(self, name: str, how: int) -> Iterator[bool]:
-        safe = re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", name)
-        path = self.locks / (name if safe else hashlib.sha256(name.encode()).hexdigest())
-        with storing(path):
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            try:
-                with storing(path):
-                    fcntl.flock(fd, how)
-                held = True
-            except StoreError as error:
-                if not isinstance(error.__cause__, BlockingIOError):
-                    raise
-                held = False
-            yield held
-        finally:
-            os.close(fd)
+    def drop_lock(self, name: str) -> None:
+        """Remove the file of a lock that nobody has; whoever wants it next makes another."""
+        with self.try_lock(name) as ours:
+            if ours:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(lock_path(self.locks, name))
 
 
 def index_json(entries: list[Descriptor]) -> bytes:
