@@ -1,4 +1,4 @@
-"""Locks by name between processes and threads: files that flock(2) is asked for, and that may be removed at any time."""
+"""Locks by name between processes and threads: files that flock(2) is asked for, and that may be removed."""
 
 from __future__ import annotations
 
