@@ -132,8 +132,7 @@ def build_command(
     process.debug = debug
     with told():
         order = Order(
-            # As they are given, until `opened_contexts`.
-            context=Path(context),
+            context=Path(context),  # as it is given, like the file, until `opened_contexts`
             file=Path(file or ""),
             platforms=tuple(parse_list(",".join(platforms))) if platforms else (Platform.host(),),
             tags=tuple(normalize_name(tag) for tag in tags),
@@ -154,12 +153,16 @@ def build_command(
             run=run.settings(),
             credentials=run.credentials(),
         )
-        check_outputs(order.outputs, len(order.platforms), order.epoch)
         progress = "quiet" if quiet else progress
-        # What tells an image's digest needs one; -q does where it would else have nothing to say.
-        told_of = metadata_file or iidfile or (progress == "quiet" and not outputs)
-        order = replace(order, image=bool(told_of))
+        order = _checked(order, quiet=progress == "quiet", told_of=bool(metadata_file or iidfile))
         build(Options(order, progress, shown or "", metadata_file, iidfile, store or default_store(), pull))
+
+
+def _checked(order: Order, *, quiet: bool, told_of: bool) -> Order:
+    """``order`` with an image where its digest is to be told. Raises as `check_outputs` does."""
+    check_outputs(order.outputs, len(order.platforms), order.epoch)
+    # -q tells of it where it would else have nothing to say.
+    return replace(order, image=told_of or (quiet and not order.outputs))
 
 
 def _build_args(given: Sequence[str]) -> Iterator[tuple[str, str]]:
