@@ -113,10 +113,13 @@ def test_a_prune_beside_a_build_takes_nothing_of_it_and_waits_for_nothing(fresh:
     build = fresh.start("build", "--progress", "plain", "-o", "out", ".")
     try:
         until(lambda: list(fresh.store.glob("caches/*/tree")) and len(names(fresh.store) - shared - other) > 0, build)
-        pruned = fresh.run("cache", "prune", "-af")
-        assert pruned.code == 0 and build.poll() is None, pruned
+        limited = fresh.build(BIG.format("limited"), env={"XX_STORE_LIMIT": "1m"})
+        assert limited.code == 0 and "over its limit" in limited.err and build.poll() is None, limited
         left = names(fresh.store)
         assert other and not other & left and shared < left, (shared, other, left)
+        pruned = fresh.run("cache", "prune", "-af")
+        assert pruned.code == 0 and build.poll() is None, pruned
+        assert shared < names(fresh.store)
         assert [one["InUse"] for one in du(fresh, "--filter", "type=exec.cachemount")] == [True]
         (gate,) = fresh.store.glob("caches/*/tree")
         (gate / "open").touch()

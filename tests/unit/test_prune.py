@@ -208,6 +208,17 @@ def test_what_a_named_image_was_made_of_stays_without_all(store: Store) -> None:
     assert prune(store) == set()
 
 
+def test_drafts_of_dead_builds_go_and_of_living_ones_stay(store: Store) -> None:
+    for name in ("work-dead", "work-alive"):
+        (store.tmp / name / "upper").mkdir(parents=True)
+    (store.locks / "work-gone").touch()
+    (store.locks / "work-dead").touch()
+    with store.lock("work-alive"):
+        prune(store)
+        assert os.listdir(store.tmp) == ["work-alive"]
+        assert [name for name in os.listdir(store.locks) if name.startswith("work-")] == ["work-alive"]
+
+
 def test_of_two_that_prune_each_tells_of_its_own(store: Store) -> None:
     step(store, "a")
     time.sleep(0.03)

@@ -152,9 +152,13 @@ class _Remover:
                 remove_tree(Path(entry.path))
 
     def _clear_old(self) -> None:
+        """Remove the drafts of dead builds, and the locks of those."""
         sweep(self._store.tmp)
         for entry in list(os.scandir(self._store.tmp)):
             if entry.name.startswith(_WORK):
                 with self._store.try_lock(entry.name) as dead:
                     if dead:
                         remove_tree(Path(entry.path))
+        for entry in list(os.scandir(self._store.locks)):
+            if entry.name.startswith(_WORK) and not (self._store.tmp / entry.name).exists():
+                self._store.drop_lock(entry.name)
