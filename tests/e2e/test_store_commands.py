@@ -314,3 +314,18 @@ def test_damaged_archives(xx: Xx) -> None:
         done = xx.run("merge", "./b.tar", "-t", f"damaged-{number}", "--store", "empty")
         assert done.code in (5, 7) and done.err.startswith("ERROR: "), done
     assert "damaged-" not in xx.run("images", "--store", "empty").out
+
+
+def test_a_record_that_is_lost_is_told_by_what_was_made_on_it(fresh: Xx) -> None:
+    text = "FROM busybox\nRUN echo one\nRUN echo two\nRUN echo three\n"
+    done = fresh.build(text, "-t", "app")
+    assert done.code == 0, done
+    # Those of steps are not meant: they go with what they are about.
+    assert fresh.run("cache", "prune", "--force", "--filter", "type=internal").code == 0
+    again = fresh.build(text, "-t", "app", "--label", "a=b")
+    assert again.code == 0 and again.err.count("CACHED") == 3, again
+    for record in (fresh.store / "records").rglob("*.json"):
+        if "RUN echo two" in record.read_text():
+            record.unlink()
+    lost = fresh.build(text, "-t", "app", "--label", "a=c")
+    assert lost.code == 0 and lost.err.count("CACHED") == 3, lost

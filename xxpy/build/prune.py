@@ -133,6 +133,9 @@ def _wanted(item: Item, limits: Limits, now: int) -> bool:
     if item.record and item.used == 0:
         # It is about what is gone.
         return not limits.ids and not limits.kinds
+    if item.record and item.refers:
+        # It goes with what it is about: a result without it would be one that nothing knows.
+        return False
     inner = item.kind is Kind.INTERNAL and not limits.everything and not limits.kinds
     return not inner and matches(item, limits, now)
 

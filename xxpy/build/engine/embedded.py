@@ -21,11 +21,20 @@ from xxpy.build.engine.copy import Origin, copy_path, tree_origin
 from xxpy.build.engine.emulation import register
 from xxpy.build.engine.execute import Executor
 from xxpy.build.engine.files import apply
-from xxpy.build.engine.images import IMAGE, base_image, index_of, known_image, make_image, unpacked
+from xxpy.build.engine.images import (
+    IMAGE,
+    base_image,
+    base_layers,
+    index_of,
+    known_image,
+    make_image,
+    own_line,
+    unpacked,
+)
 from xxpy.build.engine.imports import Taken, materialise, take
 from xxpy.build.engine.mounts import StepMounts, Tree
 from xxpy.build.engine.namespace import Channel, id_maps, run_inside
-from xxpy.build.engine.needs import find, known, needed
+from xxpy.build.engine.needs import find, known, mend, needed
 from xxpy.build.engine.network import Networks, wants_own
 from xxpy.build.engine.packing import Packing, all_packed
 from xxpy.build.engine.programs import Programs, programs_for
@@ -58,6 +67,10 @@ class Embedded:
         """See `Engine.solve`."""
         records, keys = known(self._cache, job)
         images = [known_image(self._store, job, each, keys) for each in job.plan.graph.results] if job.image else []
+        for result, image in zip(job.plan.graph.results, images, strict=False):
+            if image is None:
+                mend(records, own_line(job.plan.graph, result)[0], base_layers(self._store, job.plan.graph, result))
+        keys |= {digest: job.keys.of[digest] for digest in records if digest not in keys}
         roots = [result.root for result in job.plan.graph.results if result.root]
         finished = [image for image in images if image is not None]
         chains = {digest: record.chain for digest, record in records.items()}

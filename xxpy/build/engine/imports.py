@@ -16,6 +16,7 @@ from xxpy.build.engine.packing import remember_packed
 from xxpy.build.engine.snapshots import laid_over
 from xxpy.build.graph import Digest, Graph, SourceOp, line_of
 from xxpy.build.layers import Layer
+from xxpy.build.naming import one_line
 from xxpy.build.plan import Accelerate
 from xxpy.build.remotecache.entries import Packed, Result
 from xxpy.build.store import Store
@@ -110,4 +111,5 @@ def materialise(store: Store, cache: Cache, job: Job, vertex: Digest, result: Re
     top = job.imports.layer(result.chain[-1]) if result.chain else None
     if top is not None and top.epoch == job.epoch:
         remember_packed(store, job, vertex, names[-1], Layer(top.descriptor, result.chain[-1]))
-    return Record(laid_over(tuple(names)), result.seconds)
+    text = one_line(job.plan.graph.vertices[vertex].label.text)
+    return Record(laid_over(tuple(names)), result.seconds, text=text)

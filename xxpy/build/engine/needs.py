@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 
 from xxpy.build.engine import Job
 from xxpy.build.engine.cache import Cache, Record
@@ -18,6 +18,24 @@ def known(cache: Cache, job: Job) -> tuple[dict[Digest, Record], dict[Digest, Di
         if found is not None:
             keys[vertex.digest], records[vertex.digest] = found
     return records, keys
+
+
+def mend(records: dict[Digest, Record], line: Sequence[Digest], below: int) -> None:
+    """Have records for all steps of ``line``, the last first, if there is one for the last: an image has their layers.
+
+    What is lost of them is told by the last one's chain, ``below`` of which are the base image's. Where merges have made
+    that another number, all that was made on the lost step is forgotten.
+    """
+    if not line or line[0] not in records or all(digest in records for digest in line):
+        return
+    chain = records[line[0]].chain
+    for count, digest in enumerate(reversed(line), below + 1):
+        if len(chain) == below + len(line):
+            records.setdefault(digest, Record(chain[:count], 0.0))
+        elif digest not in records:
+            for each in line[: line.index(digest)]:
+                records.pop(each, None)
+            return
 
 
 def find(cache: Cache, job: Job, vertex: Digest) -> tuple[Digest, Record] | None:
