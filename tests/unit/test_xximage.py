@@ -19,8 +19,9 @@ from xxpy.build import xximage
 from xxpy.build.annotations import INDEX, chosen
 from xxpy.build.events import Listener
 from xxpy.build.image import write_image, write_index
+from xxpy.build.names import normalize_name, short_name
 from xxpy.build.plan import Plan
-from xxpy.build.store import Store
+from xxpy.build.store import INDEX_TYPE, Store
 from xxpy.errors import SourceError
 from xxpy.platforms import Platform
 from xxpy.verify.elf import ElfHeader, read_elf
@@ -160,3 +161,17 @@ def test_an_installed_package_carries_the_recipe(tmp_path: Path) -> None:
 def read_elf_of(folder: Path, data: bytes) -> ElfHeader:
     (folder / "program").write_bytes(data)
     return read_elf(folder / "program")
+
+
+def test_images_of_other_versions_lose_their_names_when_nobody_uses_them(
+    store: Store, made: list[tuple[Platform, ...]]
+) -> None:
+    for name in ("xx:builtin-old", "xx:builtin-new", "xx:1.0"):
+        store.tag(normalize_name(name), store.put_json({"manifests": [], "name": name}, INDEX_TYPE))
+    for name in ("xx:builtin-old", "xx:1.0"):
+        entry = store.resolve(normalize_name(name))
+        assert entry is not None
+        os.utime(store.blob(entry.digest), (1, 1))
+    xximage.ensure(store, [AMD64], Silent())
+    names = {short_name(name) for name, _ in store.images()}
+    assert names == {"xx:builtin-new", "xx:1.0", short_name(xximage.builtin_name())} and made == [(AMD64,)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -28,6 +29,7 @@ from xxpy.build.image import image_manifests, write_index
 from xxpy.build.names import normalize_name, short_name
 from xxpy.build.plan import Plan
 from xxpy.build.session import Order, index_of, plan_order, solve_order
+from xxpy.build.sizes import used_at
 from xxpy.build.store import Store
 from xxpy.build.verdict import Mode, Verify
 from xxpy.errors import SourceError
@@ -38,6 +40,9 @@ SUITE = "trixie"
 """The Debian suite whose Python the image takes where none is named."""
 
 _UPSTREAM = "docker.io/tonistiigi/xx:"
+_BUILTIN = "xx:builtin-"
+_UNUSED = 7 * 86400
+"""Seconds after which an image of another version is not kept any more."""
 _PACKAGE = Path(xxpy.__file__).parent
 # An installed package carries the recipe inside; in a checkout it stands beside the package.
 _RECIPES = (_PACKAGE / "_image", _PACKAGE.parent)
@@ -85,7 +90,7 @@ def builtin_name(suite: str = SUITE) -> str:
     state = hashlib.sha256(suite.encode())
     for name, path in sources():
         state.update(f"\0{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}".encode())
-    return normalize_name(f"xx:builtin-{state.hexdigest()[:16]}")
+    return normalize_name(f"{_BUILTIN}{state.hexdigest()[:16]}")
 
 
 def lacking(store: Store, name: str, platforms: Sequence[Platform]) -> tuple[Platform, ...]:
@@ -105,11 +110,24 @@ def ensure(
             # Another build may have made it while this one waited.
             if missing := lacking(store, name, platforms):
                 _make(store, name, missing, suite, shown, host_ca or HostCa())
+                _forget_others(store, name)
     entry = store.resolve(name)
     assert entry is not None
     # What was made for other builds of this version lies beside it.
     wanted = [each for each in image_manifests(store, entry) if each.platform in platforms]
     return write_index(store, wanted, chosen(described(), INDEX))
+
+
+def _forget_others(store: Store, own: str) -> None:
+    """Take the names from images of other versions that nobody has used for long: then they may be pruned."""
+    until = time.time() - _UNUSED
+    old = [
+        name
+        for name, index in store.images()
+        if short_name(name).startswith(_BUILTIN) and name != own and used_at(store.blob(index.digest)) < until * 1e9
+    ]
+    if old:
+        store.untag(old)
 
 
 def _make(store: Store, name: str, platforms: tuple[Platform, ...], suite: str, shown: Shown, host_ca: HostCa) -> None:

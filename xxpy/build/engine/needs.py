@@ -23,8 +23,8 @@ def known(cache: Cache, job: Job) -> tuple[dict[Digest, Record], dict[Digest, Di
 def mend(records: dict[Digest, Record], line: Sequence[Digest], below: int) -> None:
     """Have records for all steps of ``line``, the last first, if there is one for the last: an image has their layers.
 
-    What is lost of them is told by the last one's chain, ``below`` of which are the base image's. Where merges have made
-    that another number, all that was made on the lost step is forgotten.
+    What is lost of them is told by the last one's chain, ``below`` of which are the base image's. Where merges have
+    made that another number, all that was made on the lost step is forgotten.
     """
     if not line or line[0] not in records or all(digest in records for digest in line):
         return
