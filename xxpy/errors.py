@@ -61,6 +61,10 @@ class SourceError(XxError):
     exit_code = 5
 
 
+class RegistryError(SourceError):
+    """A registry cannot be reached, refuses, or gives what is not what it should be."""
+
+
 class StepError(XxError):
     """A RUN ended with a status other than 0. ``output`` has the last lines that it printed."""
 

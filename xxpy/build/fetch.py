@@ -167,7 +167,7 @@ def _failed(url: str, error: RequestException) -> SourceError:
     if isinstance(error, kinds.SSLError):
         return _error(
             url,
-            f"has a certificate that cannot be trusted: {_why(error)}",
+            f"has a certificate that cannot be trusted: {why_of(error)}",
             "behind a proxy with an authority of its own: --host-ca auto",
             "url-certificate",
         )
@@ -179,13 +179,13 @@ def _failed(url: str, error: RequestException) -> SourceError:
         return _error(url, "leads to what is no address of HTTP", "name the file itself", "bad-url")
     return _error(
         url,
-        f"cannot be reached: {_why(error)}",
+        f"cannot be reached: {why_of(error)}",
         "see whether the address is right, and whether this machine needs a proxy (HTTPS_PROXY)",
         "url-unreachable",
     )
 
 
-def _why(error: BaseException) -> str:
+def why_of(error: BaseException) -> str:
     """The system's word for what lies at the bottom of an error of requests."""
     said = "the connection broke off"
     seen: set[int] = set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import select
@@ -9,8 +10,10 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from typing import IO
 
 from xxpy.errors import HostError
 
@@ -36,9 +39,14 @@ _PROXY = tuple(
 
 
 def output_of(
-    argv: Sequence[str], *, package: str = "", env: Mapping[str, str] | None = None, timeout: float | None = None
+    argv: Sequence[str],
+    *,
+    package: str = "",
+    env: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+    stdin: bytes = b"",
 ) -> str:
-    """Run ``argv`` to its end, at most ``timeout`` seconds, and return its stdout.
+    """Run ``argv`` to its end, at most ``timeout`` seconds, with ``stdin`` to read, and return its stdout.
 
     Raises HostError: ``program-missing`` (naming ``package`` as the remedy) or ``program-failed`` with its last words.
     """
@@ -46,7 +54,7 @@ def output_of(
     try:
         done = subprocess.run(
             argv,
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             capture_output=True,
             env=dict(env) if env is not None else minimal_environment(),
             check=False,
@@ -101,6 +109,32 @@ def stream(
             on_output(data)
     code = child.wait()
     return code if code >= 0 else 128 - code
+
+
+def feed(argv: Sequence[str], write: Callable[[IO[bytes]], None], *, env: Mapping[str, str]) -> tuple[int, str]:
+    """Run ``argv`` while ``write`` gives it its stdin; its exit code and what it printed.
+
+    It is ended where ``write`` fails, unless because it reads no more. Raises HostError (``program-missing``).
+    """
+    _echo(argv)
+    with tempfile.TemporaryFile() as printed:
+        try:
+            child = subprocess.Popen(
+                argv, stdin=subprocess.PIPE, stdout=printed, stderr=subprocess.STDOUT, env=dict(env)
+            )
+        except OSError as error:
+            raise _unstartable(argv[0], "", error) from None
+        assert child.stdin is not None
+        try:
+            with contextlib.suppress(BrokenPipeError), child.stdin:
+                write(child.stdin)
+        except BaseException:
+            child.kill()
+            child.wait()
+            raise
+        code = child.wait()
+        printed.seek(0)
+        return code, printed.read(_TAIL).decode(errors="replace")
 
 
 def serve(argv: Callable[[int], Sequence[str]], seconds: float) -> None:
