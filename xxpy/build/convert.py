@@ -20,7 +20,7 @@ from xxpy.build.packers import LAYER_TYPES, LEVEL, packer
 from xxpy.build.store import INDEX_TYPE, Store
 from xxpy.platforms import Platform
 
-_DOCKER_LAYERS = {
+DOCKER_LAYERS = {
     GZIP: "application/vnd.docker.image.rootfs.diff.tar.gzip",
     UNCOMPRESSED: "application/vnd.docker.image.rootfs.diff.tar",
 }
@@ -72,7 +72,7 @@ def _layer(store: Store, layer: Layer, form: Format, *, own: bool) -> Descriptor
     """The layer's blob in that form; the one that is there if it is right."""
     now = layer.descriptor
     have = compression_of(now.media_type)
-    types = LAYER_TYPES if form.oci else _DOCKER_LAYERS
+    types = LAYER_TYPES if form.oci else DOCKER_LAYERS
     # A level alone says gzip; a forced nothing does too, as with BuildKit.
     wanted = form.compression or (GZIP if form.force or form.level is not None else have)
     if not (own or form.force):
@@ -91,6 +91,12 @@ def _layer(store: Store, layer: Layer, form: Format, *, own: bool) -> Descriptor
     made = _recompressed(store, layer, wanted, level)
     store.put_record(key, {"layer": made.to_json()})
     return dataclasses.replace(made, media_type=types[wanted])
+
+
+def oci_layer(layer: Layer) -> Layer:
+    """A layer with OCI's media type: a manifest of OCI's does not name Docker's."""
+    kind = LAYER_TYPES[compression_of(layer.descriptor.media_type)]
+    return dataclasses.replace(layer, descriptor=dataclasses.replace(layer.descriptor, media_type=kind))
 
 
 def compression_of(media_type: str) -> str:

@@ -52,11 +52,23 @@ class Compared:
 
 
 @dataclass(frozen=True)
+class Transfer:
+    """Bytes go between the store and a registry: ``done`` of ``total``; ``text`` says what and names the transfer."""
+
+    text: str
+    done: int
+    total: int
+
+    def __str__(self) -> str:
+        return f"{self.text}: {self.done / 1e6:.1f} of {self.total / 1e6:.1f} MB"
+
+
+@dataclass(frozen=True)
 class Notice:
     """Something the user should know that stops nothing."""
 
     text: str
 
 
-Event = StepStarted | StepOutput | StepDone | Compared | Exporting | Notice
+Event = StepStarted | StepOutput | StepDone | Compared | Exporting | Transfer | Notice
 Listener = Callable[[Event], None]

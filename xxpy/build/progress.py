@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any, TextIO
 
-from xxpy.build.events import Compared, Event, Exporting, Listener, Notice, StepDone, StepOutput, StepStarted
+from xxpy.build.events import Compared, Event, Exporting, Listener, Notice, StepDone, StepOutput, StepStarted, Transfer
 from xxpy.build.graph import Digest
 from xxpy.build.naming import Lines, StepName, harmless, step_names, steps_for_twins
 from xxpy.build.plan import Plan
@@ -86,6 +86,7 @@ class Plain:
         self._lines: dict[Digest, Lines] = {}
         self._headed: set[Digest] = set()
         self._extra = len(self._names)
+        self._transfers: dict[str, int] = {}
 
     def __call__(self, event: Event) -> None:
         with self._lock:
@@ -98,6 +99,12 @@ class Plain:
         if isinstance(event, Exporting):
             self._extra += 1
             yield f"#{self._extra} {harmless(event.text)}"
+            return
+        if isinstance(event, Transfer):
+            if event.text not in self._transfers:
+                self._extra += 1
+                self._transfers[event.text] = self._extra
+            yield f"#{self._transfers[event.text]} {harmless(str(event))}"
             return
         name = self._names[event.vertex]
         yield from self._head(event.vertex, name)
@@ -173,5 +180,6 @@ _KINDS: dict[type[Any], str] = {
     StepDone: "step-done",
     Compared: "compared",
     Exporting: "exporting",
+    Transfer: "transfer",
     Notice: "notice",
 }

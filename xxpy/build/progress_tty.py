@@ -18,7 +18,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
-from xxpy.build.events import Compared, Event, Exporting, Listener, Notice, StepDone, StepOutput, StepStarted
+from xxpy.build.events import Compared, Event, Exporting, Listener, Notice, StepDone, StepOutput, StepStarted, Transfer
 from xxpy.build.graph import Digest
 from xxpy.build.naming import Lines, harmless, step_names, steps_for_twins
 from xxpy.build.plan import How, Plan
@@ -73,6 +73,10 @@ class Screen:
                 return self._finish(event)
             elif isinstance(event, Exporting):
                 self._exporting = harmless(event.text)
+            elif isinstance(event, Transfer):
+                whole = event.done >= event.total
+                self._exporting = "" if whole else harmless(str(event))
+                return Text(f"=> {harmless(str(event))}", style="green") if whole else None
             elif isinstance(event, Compared):
                 style = "green" if event.comparison.equal else "bold red"
                 return Text("\n".join(map(harmless, in_words(event.comparison))), style=style)

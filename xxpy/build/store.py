@@ -77,7 +77,7 @@ class BlobWriter:
         """Give the blob its name; after this nothing can be written."""
         descriptor = Descriptor(media_type, self.digest, self._size)
         with storing(self._store.root):
-            if not self._store._holds(descriptor):
+            if not self._store.holds(descriptor):
                 self._file.publish(self._store.blob(descriptor.digest), sync=True)
             self._file.discard()
         return descriptor
@@ -154,7 +154,7 @@ class Store:
     def put_bytes(self, data: bytes, media_type: str) -> Descriptor:
         """Keep ``data`` as a blob. The same bytes are one blob, however often they are put."""
         descriptor = Descriptor(media_type, digest_of_bytes(data), len(data))
-        if not self._holds(descriptor):
+        if not self.holds(descriptor):
             with storing(self.root):
                 self._replace(self.blob(descriptor.digest), data, sync=True)
         return descriptor
@@ -190,7 +190,8 @@ class Store:
                 return path.exists()
             return True
 
-    def _holds(self, descriptor: Descriptor) -> bool:
+    def holds(self, descriptor: Descriptor) -> bool:
+        """As `has`, for a blob that has that size too."""
         path = self.blob(descriptor.digest)
         return self._use(path) and path.stat().st_size == descriptor.size
 

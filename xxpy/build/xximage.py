@@ -21,7 +21,7 @@ from xxpy.build.annotations import INDEX, MANIFEST, Annotation, chosen
 from xxpy.build.base import Progress, make_base, missing_platforms, recipe_for
 from xxpy.build.bases import StoreImages
 from xxpy.build.descriptor import Descriptor
-from xxpy.build.dockerfile.bases import BaseImage
+from xxpy.build.dockerfile.bases import BaseImage, Images
 from xxpy.build.events import Listener
 from xxpy.build.graph import ImageConfig
 from xxpy.build.hostca import HostCa
@@ -183,11 +183,20 @@ def described() -> tuple[Annotation, ...]:
 
 
 class ImagesWithXx:
-    """`Images` of a store in which ``xx`` is there even if nobody has made it."""
+    """`Images` of a store in which ``xx`` is there even if nobody has made it; ``others`` has all other names."""
 
-    def __init__(self, store: Store, shown: Shown, host_ca: HostCa | None = None, *, dry: bool = False) -> None:
+    def __init__(
+        self,
+        store: Store,
+        shown: Shown,
+        host_ca: HostCa | None = None,
+        *,
+        dry: bool = False,
+        others: Images | None = None,
+    ) -> None:
         self._store = store
         self._images = StoreImages(store)
+        self._others = others or self._images
         self._shown = shown
         self._host_ca = host_ca
         self._dry = dry
@@ -203,7 +212,7 @@ class ImagesWithXx:
             ensure(self._store, [platform], self._shown, host_ca=self._host_ca)
             return replace(self._images.base(own, platform), name=own)
         try:
-            return self._images.base(name, platform)
+            return self._others.base(name, platform)
         except SourceError as error:
             if full.startswith(_UPSTREAM) and error.reason == "image-missing":
                 error.remedy = "the same commands come with xx build: write FROM --platform=$BUILDPLATFORM xx AS xx"

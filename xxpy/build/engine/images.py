@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from xxpy.build.annotations import INDEX, MANIFEST, MANIFEST_DESCRIPTOR, Annotation, chosen
+from xxpy.build.convert import oci_layer
 from xxpy.build.descriptor import Descriptor
 from xxpy.build.engine import Job
 from xxpy.build.engine.cache import Cache, Record
@@ -95,7 +96,7 @@ def make_image(
     """Write the config and manifest of ``result``; ``layer`` gives that of a vertex. Raises StoreError, OSError."""
     line, source = own_line(job.plan.graph, result)
     base = base_image(store, source) if source is not None else None
-    layers = [*(base.layers if base else ()), *map(layer, reversed(line))]
+    layers = [*map(oci_layer, base.layers if base else ()), *map(layer, reversed(line))]
     created = _rfc3339(job.epoch if job.epoch is not None else int(time.time()))
     config = _config(result.config)
     said = chosen(job.annotations, MANIFEST, result.platform)
