@@ -124,7 +124,7 @@ def test_a_failed_export_leaves_what_was_there(image: tuple[Store, Descriptor], 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("type=registry", "output-unsupported"), ("type=nope,dest=x", "bad-output"), ("dest=x,tar=1", "bad-output"),
+        ("type=cacheonly", "output-unsupported"), ("type=nope,dest=x", "bad-output"), ("dest=x,tar=1", "bad-output"),
         ("type=oci,dest=x,tar=maybe", "bad-output"), ("type=oci,dest=x,nope=1", "bad-output"),
         ("type=oci,dest=-,tar=false", "bad-output"), ("", "bad-output"),
     ],

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from xxpy.build.annotations import Annotation
-from xxpy.build.outputs import Format, Output, check_outputs, names_for, parse_output
+from xxpy.build.outputs import Format, Output, check_outputs, names_for, parse_output, with_shorthands
 from xxpy.errors import UsageError, XxError
 from xxpy.platforms import Platform
 
@@ -27,6 +27,15 @@ FULL = "docker.io/library/a:latest"
         ("type=oci", Output("oci", "-")),
         ("TYPE=oci, Dest=a.tar", Output("oci", "a.tar")),
         ('type=oci,"dest=a,b",tar=0', Output("oci", "a,b", tar=False)),
+        ("type=docker", Output("docker", "", format=Format(oci=False))),
+        ("type=image,name=a", Output("image", "", names=(FULL,))),
+        ("type=image,name=a,push=true", Output("image", "", names=(FULL,), push=True)),
+        ("type=registry,name=a", Output("registry", "", names=(FULL,), push=True)),
+        ("type=registry,push=false", Output("registry", "")),
+        (
+            "type=image,name=a,push-by-digest=true,name-canonical=true,push=true,registry.insecure=1",
+            Output("image", "", names=(FULL,), push=True, by_digest=True, canonical=True, insecure=True),
+        ),
         ("type=docker,dest=d.tar", Output("docker", "d.tar", format=Format(oci=False))),
         ("type=docker,dest=d.tar,compression=zstd", Output("docker", "d.tar", format=Format("zstd"))),
         ("type=docker,dest=d,oci-mediatypes=1,tar=False", Output("docker", "d", tar=False)),
@@ -55,7 +64,7 @@ def test_read(text: str, expected: Output) -> None:
         ("", "bad-output"), ("dest=x,tar=1", "bad-output"), ("type=nope,dest=x", "bad-output"),
         ("type=oci,x", "bad-output"), ("type=oci,dest=x,nope=1", "bad-output"), ("a\nb,c=1", "bad-output"),
         ("type=local", "bad-output"), ("type=local,dest=-", "bad-output"), ("type=oci,tar=false", "bad-output"),
-        ("type=oci,dest=-,tar=false", "bad-output"), ("type=docker", "bad-output"),
+        ("type=oci,dest=-,tar=false", "bad-output"), ("type=docker,tar=false", "bad-output"),
         ("type=oci,dest=x,tar=maybe", "bad-output"), ("type=local,dest=x,platform-split=2", "bad-output"),
         ("type=oci,dest=x,compression=lzma", "bad-output"), ("type=oci,dest=x,compression-level=10", "bad-output"),
         ("type=oci,dest=x,compression=zstd,compression-level=23", "bad-output"),
@@ -68,8 +77,9 @@ def test_read(text: str, expected: Output) -> None:
         ("type=oci,dest=x,compression=estargz", "output-unsupported"),
         ("type=oci,dest=x,push=true", "output-unsupported"), ("type=docker,dest=x,context=c", "output-unsupported"),
         ("type=local,dest=x,compression=zstd", "output-unsupported"), ("type=tar,dest=x,tar=0", "output-unsupported"),
-        ("type=image,name=x", "output-unsupported"), ("type=registry", "output-unsupported"),
-        ("type=cacheonly", "output-unsupported"),
+        ("type=image,name=x,dest=f", "output-unsupported"), ("type=registry,tar=true", "output-unsupported"),
+        ("type=image,name=x,unpack=true", "output-unsupported"), ("type=image,name=x,push=perhaps", "bad-output"),
+        ("type=local,dest=x,push=true", "output-unsupported"), ("type=cacheonly", "output-unsupported"),
     ],
 )  # fmt: skip
 def test_refused(text: str, reason: str) -> None:
@@ -85,6 +95,17 @@ def refused(*texts: str, platforms: int = 1, epoch: int | None = None) -> str:
     return caught.value.reason
 
 
+def test_shorthands_of_push_and_load() -> None:
+    image, archive = parse_output("type=image,name=a"), parse_output("type=docker,dest=d.tar")
+    assert with_shorthands([], push=True, load=False) == (parse_output("type=registry"),)
+    assert with_shorthands([image], push=True, load=False) == (parse_output("type=image,name=a,push=true"),)
+    assert with_shorthands([archive], push=False, load=True) == (archive, parse_output("type=docker"))
+    assert with_shorthands([archive], push=True, load=True) == (
+        archive, parse_output("type=registry"), parse_output("type=docker"),
+    )  # fmt: skip
+    assert with_shorthands([parse_output("type=docker")], push=False, load=True) == (parse_output("type=docker"),)
+
+
 def test_refused_before_a_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
@@ -97,6 +118,11 @@ def test_refused_before_a_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert refused("type=tar,dest=folder") == refused("type=oci,dest=folder,tar=false") == "bad-output"
     assert refused("file") == refused("file/below") == refused("type=tar,dest=file/below/x") == "bad-output"
     check_outputs([parse_output("folder"), parse_output("type=tar,dest=/dev/null"), parse_output("new/er")], 2, 1)
+    assert refused("type=registry") == refused("type=image") == "bad-output"
+    assert refused(f"type=registry,name=a@sha256:{'0' * 64}") == "bad-output"
+    check_outputs(
+        [parse_output("type=registry"), parse_output("type=image"), parse_output("type=docker")], 2, 1, [FULL]
+    )
     check_outputs([parse_output("type=docker,dest=d.tar,rewrite-timestamp=false")], 1, None)
 
 

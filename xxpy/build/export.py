@@ -39,20 +39,30 @@ def export_image(
     """
     written = converted(store, index, output.format, bases or {})
     names = names_for(output, tags)
-    files = {"oci-layout": LAYOUT_FILE}
-    if output.kind == "docker":
+    docker = output.kind == "docker"
+    if docker:
         (written,) = image_manifests(store, written)
-        files["manifest.json"] = canonical_json([_docker_entry(store, written, names)])
-    entries = [_named(written, name) for name in names] or [written]
-    files["index.json"] = index_json(entries)
-    blobs = _reachable(store, written)
     if output.tar:
         with output_file(output.dest) as file:
-            _write_tar(store, files, blobs, file)
+            write_archive(store, written, names, file, docker=docker)
     else:
         with output_folder(output.dest) as folder:
-            _write_folder(store, files, blobs, folder)
+            _write_folder(store, _files(store, written, names, docker), _reachable(store, written), folder)
     return written
+
+
+def write_archive(store: Store, written: Descriptor, names: Sequence[str], out: IO[bytes], *, docker: bool) -> None:
+    """Write an index or a manifest as a tar to ``out``, for ``docker load`` too if ``docker``. Raises OSError."""
+    _write_tar(store, _files(store, written, names, docker), _reachable(store, written), out)
+
+
+def _files(store: Store, written: Descriptor, names: Sequence[str], docker: bool) -> dict[str, bytes]:
+    """What stands beside the blobs."""
+    files = {"oci-layout": LAYOUT_FILE}
+    if docker:
+        files["manifest.json"] = canonical_json([_docker_entry(store, written, names)])
+    entries = [_named(written, name) for name in names] or [written]
+    return files | {"index.json": index_json(entries)}
 
 
 def _named(entry: Descriptor, name: str) -> Descriptor:

@@ -1,6 +1,6 @@
 """``-o`` as ``docker buildx build`` takes it: what is written, where, and in which form. Values and checks, no writing.
 
-Sources: Docker's reference of ``--output`` and of the exporters oci, docker, local and tar.
+Sources: Docker's reference of ``--output`` and of the exporters image, registry, oci, docker, local and tar.
 """
 
 from __future__ import annotations
@@ -10,33 +10,34 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from xxpy.build.annotations import KINDS, Annotation, parse_annotation
-from xxpy.build.names import normalize_name
+from xxpy.build.names import normalize_name, short_name
 from xxpy.errors import StoreError, UsageError
 
 GZIP, ZSTD, UNCOMPRESSED = COMPRESSIONS = ("gzip", "zstd", "uncompressed")
 _MOST_LEVEL = {"": 9, GZIP: 9, ZSTD: 22}
 
-IMAGE_KINDS, TREE_KINDS = ("oci", "docker"), ("local", "tar")
-_IMAGE_PARAMETERS: tuple[str, ...] = (
-    "dest", "tar", "name", "compression", "compression-level", "force-compression", "rewrite-timestamp",
-    "oci-mediatypes", "annotation.KEY",
+NAMED_KINDS = ("image", "registry")
+"""Outputs that go nowhere but to names: of the store, of a registry."""
+IMAGE_KINDS, TREE_KINDS = ("oci", "docker", *NAMED_KINDS), ("local", "tar")
+_FORM_PARAMETERS: tuple[str, ...] = (
+    "name", "compression", "compression-level", "force-compression", "rewrite-timestamp", "oci-mediatypes",
+    "annotation.KEY",
+)  # fmt: skip
+_ARCHIVE_PARAMETERS: tuple[str, ...] = ("dest", "tar", *_FORM_PARAMETERS)
+_NAMED_PARAMETERS: tuple[str, ...] = (
+    "push", "push-by-digest", "registry.insecure", "name-canonical", *_FORM_PARAMETERS
 )  # fmt: skip
 _TREE_PARAMETERS: tuple[str, ...] = ("dest", "platform-split")
-_NOT_SERVED = {
-    "image": "-t NAME keeps the image in the store",
-    "registry": "write -o type=oci,dest=FILE and copy it with skopeo: skopeo copy --all oci-archive:FILE docker://NAME",
-    "cacheonly": "leave -o out: the result of each step stays in the store",
-}
+_NOT_SERVED = {"cacheonly": "leave -o out: the result of each step stays in the store"}
 _BUILDKIT_S = (
-    "push", "push-by-digest", "registry.insecure", "unpack", "store", "context", "attestation-prefix",
-    "attestation-inline", "name-canonical", "dangling-name-prefix", "prefer-nondist-layers", "oci-artifact",
-    "buildinfo", "mode",
+    "unpack", "store", "context", "attestation-prefix", "attestation-inline", "dangling-name-prefix",
+    "prefer-nondist-layers", "oci-artifact", "buildinfo", "mode", *_ARCHIVE_PARAMETERS, *_NAMED_PARAMETERS,
 )  # fmt: skip
-"""Parameters that BuildKit's exporters know and ours do not."""
+"""Parameters that BuildKit's exporters know, and ours not each."""
 
 _ANNOTATION = re.compile(r"annotation(?:-(?P<kind>[a-z-]+))?(?:\[(?P<platform>[^\]]+)\])?\.(?P<key>.+)", re.DOTALL)
 BOOLEANS = {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}
@@ -62,9 +63,12 @@ class Format:
 class Output:
     """One ``-o``.
 
-    ``kind`` is one of `IMAGE_KINDS` or `TREE_KINDS`, ``dest`` a path or ``-`` for stdout. ``tar`` is false for a
-    folder. ``names`` (full) count where the build has no ``-t``. ``split`` says whether each platform has a folder of
-    its own, None if there are several platforms. ``rewrite`` is false to ask for times later than SOURCE_DATE_EPOCH.
+    ``kind`` is one of `IMAGE_KINDS` or `TREE_KINDS`, ``dest`` a path or ``-`` for stdout, empty for `NAMED_KINDS` and
+    for an engine that takes the image. ``tar`` is false for a folder. ``names`` (full) count where the build has no
+    ``-t``. ``split`` says whether each platform has a folder of its own, None if there are several platforms.
+    ``rewrite`` is false to ask for times later than SOURCE_DATE_EPOCH. ``push`` sends it to the names' registries,
+    ``by_digest`` without a tag, over plain HTTP or unverified TLS if ``insecure``. ``canonical`` also keeps it in the
+    store by ``NAME@DIGEST``.
     """
 
     kind: str
@@ -74,6 +78,15 @@ class Output:
     format: Format = field(default_factory=Format)
     split: bool | None = None
     rewrite: bool | None = None
+    push: bool = False
+    by_digest: bool = False
+    insecure: bool = False
+    canonical: bool = False
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether an engine on this machine takes it."""
+        return self.kind == "docker" and not self.dest
 
     @property
     def is_image(self) -> bool:
@@ -100,7 +113,7 @@ def parse_output(text: str) -> Output:
         )
     if kind in IMAGE_KINDS:
         made = _image_output(kind, fields, text)
-        known = _IMAGE_PARAMETERS
+        known = _NAMED_PARAMETERS if kind in NAMED_KINDS else _ARCHIVE_PARAMETERS
     elif kind in TREE_KINDS:
         made = Output(kind, fields.pop("dest", ""), kind == "tar", split=_boolean(fields, "platform-split", text))
         known = _TREE_PARAMETERS
@@ -108,7 +121,7 @@ def parse_output(text: str) -> Output:
         problem = f"there is no output of type {kind}" if kind else "type= is missing"
         raise _bad(text, problem, f"types: {', '.join((*IMAGE_KINDS, *TREE_KINDS))}")
     for key in fields:
-        if key in _BUILDKIT_S or key in _IMAGE_PARAMETERS:
+        if key in _BUILDKIT_S:
             reason = "output-unsupported"
             problem = f"-o {text}: {key}= is not supported for type={kind}"
         else:
@@ -117,17 +130,26 @@ def parse_output(text: str) -> Output:
     return _with_dest(made, text)
 
 
+def with_shorthands(outputs: Sequence[Output], *, push: bool, load: bool) -> tuple[Output, ...]:
+    """``outputs`` with what ``--push`` and ``--load`` stand for: outputs of their own, unless one fits already."""
+    found = [replace(each, push=True) if push and each.kind == "image" else each for each in outputs]
+    if push and not any(each.push for each in found):
+        found.append(Output("registry", "", push=True))
+    if load and not any(each.is_loaded for each in found):
+        found.append(parse_output("type=docker"))
+    return tuple(found)
+
+
 def _with_dest(made: Output, text: str) -> Output:
     """``made``, to stdout where buildx writes there. Raises UsageError (``bad-output``)."""
     if made.dest == "-" and not made.tar:
         raise _bad(text, "a folder cannot go to stdout", "name a folder: dest=DIR")
-    if made.dest:
+    if made.dest or made.kind in NAMED_KINDS:
         return made
-    if made.kind == "docker":
-        remedy = "write -o type=docker,dest=image.tar, then: docker load -i image.tar"
-        raise _bad(text, "dest=FILE is missing: no Docker Engine takes the image from here", remedy)
     if not made.tar:
         raise _bad(text, "dest=DIR is missing", f"write -o type={made.kind},dest=DIR")
+    if made.kind == "docker":
+        return made
     return Output(made.kind, "-", True, made.names, made.format, made.split, made.rewrite)
 
 
@@ -170,14 +192,24 @@ def _image_output(kind: str, fields: dict[str, str], text: str) -> Output:
         compression,
         level,
         force=bool(_boolean(fields, "force-compression", text)),
-        oci=(kind == "oci" or needs_oci) if oci is None else oci,
+        oci=(kind != "docker" or needs_oci) if oci is None else oci,
         annotations=annotations,
     )
     given = fields.pop("name", "")
     names = tuple(normalize_name(each.strip()) for each in given.split(",") if each.strip())
-    tar = _boolean(fields, "tar", text)
     rewrite = _boolean(fields, "rewrite-timestamp", text)
+    if kind in NAMED_KINDS:
+        return _named_output(Output(kind, "", True, names, form, rewrite=rewrite), fields, text)
+    tar = _boolean(fields, "tar", text)
     return Output(kind, fields.pop("dest", ""), tar is not False, names, form, rewrite=rewrite)
+
+
+def _named_output(made: Output, fields: dict[str, str], text: str) -> Output:
+    push = _boolean(fields, "push", text)
+    by_digest, canonical = (bool(_boolean(fields, key, text)) for key in ("push-by-digest", "name-canonical"))
+    insecure = bool(_boolean(fields, "registry.insecure", text))
+    sent = made.kind == "registry" if push is None else push
+    return replace(made, push=sent, by_digest=by_digest, insecure=insecure, canonical=canonical)
 
 
 def _level(text: str, compression: str, output: str) -> int | None:
@@ -217,14 +249,14 @@ def _bad(text: str, problem: str, remedy: str) -> UsageError:
     return UsageError(f"-o {text}: {problem}", remedy=remedy, reason="bad-output")
 
 
-def check_outputs(outputs: Sequence[Output], platforms: int, epoch: int | None) -> None:
-    """Refuse before a build of ``platforms`` (a count) what could not be written after it.
+def check_outputs(outputs: Sequence[Output], platforms: int, epoch: int | None, tags: Sequence[str] = ()) -> None:
+    """Refuse before a build of ``platforms`` (a count) what could not be written after it; ``tags`` as `names_for`.
 
     Raises UsageError (``bad-output``, ``one-platform``, ``output-unsupported``), StoreError (``store-unwritable``).
     """
     taken: dict[str, str] = {}
     for output in outputs:
-        if output.kind == "docker" and platforms > 1:
+        if output.kind == "docker" and output.dest and platforms > 1:
             raise UsageError(
                 f"-o type=docker holds the image of one platform, this build has {platforms}",
                 remedy="name one --platform, or write -o type=oci,dest=FILE",
@@ -236,11 +268,27 @@ def check_outputs(outputs: Sequence[Output], platforms: int, epoch: int | None) 
                 remedy="leave one of them out",
                 reason="output-unsupported",
             )
+        if output.kind in NAMED_KINDS:
+            _check_names(output, names_for(output, tags))
+        if not output.dest:
+            continue
         where = "stdout" if output.dest == "-" else os.path.realpath(output.dest)
         if where in taken:
             raise UsageError(f"two outputs go to {taken[where]}", remedy="give each its own", reason="bad-output")
         taken[where] = where if output.dest == "-" else output.dest
         check_dest(output)
+
+
+def _check_names(output: Output, names: Sequence[str]) -> None:
+    if not names and (output.push or output.canonical or output.kind == "image"):
+        problem = f"-o type={output.kind}: the image has no name"
+        raise UsageError(problem, remedy="add -t NAME, or name=NAME to the output", reason="bad-output")
+    if pinned := [name for name in names if "@" in name]:
+        raise UsageError(
+            f"-o type={output.kind}: {short_name(pinned[0])} has a digest, which only the finished image has",
+            remedy="name a repository, and a tag",
+            reason="bad-output",
+        )
 
 
 def check_dest(output: Output) -> None:

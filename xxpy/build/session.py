@@ -13,6 +13,7 @@ from xxpy.build.anew import check_stages, vertices_anew
 from xxpy.build.annotations import INDEX_DESCRIPTOR, Annotation, chosen
 from xxpy.build.contexts import Contexts, open_all
 from xxpy.build.credentials import Credentials
+from xxpy.build.deliver import deliver_image
 from xxpy.build.descriptor import Descriptor
 from xxpy.build.dockerfile.bases import Images
 from xxpy.build.dockerfile.front import Request, make_graph
@@ -23,13 +24,13 @@ from xxpy.build.engine.embedded import Embedded
 from xxpy.build.engine.images import base_layers
 from xxpy.build.engine.namespace import interruptible
 from xxpy.build.events import Exporting, Listener, Notice
-from xxpy.build.export import export_image
 from xxpy.build.hostca import HostCa
 from xxpy.build.keys import compute_keys
 from xxpy.build.limit import keep_below
 from xxpy.build.outcome import Outcome
 from xxpy.build.outputs import GZIP, Output
 from xxpy.build.plan import Accelerate, Emulation, Plan, check_emulation, make_plan
+from xxpy.build.registry.client import Registries
 from xxpy.build.remotecache.exporting import collect, wanted_layers
 from xxpy.build.remotecache.importing import Importer
 from xxpy.build.remotecache.places import place_of
@@ -194,13 +195,13 @@ def _export_cache(cache: Cache, store: Store, job: Job, listener: Listener) -> N
 
 
 def _export(order: Order, plan: Plan, store: Store, outcome: Outcome, output: Output, listener: Listener) -> Outcome:
-    what = "the image" if output.is_image else "the files"
-    listener(Exporting(f"writing {output.dest if output.dest != '-' else f'{what} to stdout'}"))
     results = plan.graph.results
     if output.is_image:
         bases = {result.platform: base_layers(store, plan.graph, result) for result in results}
         index = index_of(store, outcome, order.annotations)
-        return replace(outcome, written=export_image(store, index, order.tags, output, bases))
+        written = deliver_image(store, index, order.tags, output, bases, Registries(order.host_ca.bundle), listener)
+        return replace(outcome, written=written)
+    listener(Exporting(f"writing {output.dest if output.dest != '-' else 'the files to stdout'}"))
     trees = [Tree(result.platform, outcome.roots.get(result.root, ())) for result in results]
     export_trees(store, trees, output, order.epoch, lambda text: listener(Notice(text)))
     return outcome

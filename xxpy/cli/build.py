@@ -16,13 +16,17 @@ from xxpy.build.checking import SeenImages, check_order, outline_order, targets_
 from xxpy.build.engine import process
 from xxpy.build.hostca import parse_host_ca
 from xxpy.build.limit import store_limit
+from xxpy.build.load import check_load
 from xxpy.build.metadata import build_metadata, image_id
 from xxpy.build.names import normalize_name, short_name
 from xxpy.build.ocilayout import LayoutImages
 from xxpy.build.outcome import Outcome
-from xxpy.build.outputs import check_outputs, parse_output
+from xxpy.build.outputs import check_outputs
 from xxpy.build.plan import Plan
 from xxpy.build.progress import MODES
+from xxpy.build.registry.client import Registries
+from xxpy.build.registry.images import RegistryImages
+from xxpy.build.registry.pull import Puller
 from xxpy.build.remotecache.spec import parse_cache_from, parse_cache_to
 from xxpy.build.report import plan_as_json, print_plan, print_report, report_as_json
 from xxpy.build.session import Order, index_of, plan_order, solve_order
@@ -31,6 +35,7 @@ from xxpy.build.using import using
 from xxpy.build.xximage import ImagesWithXx
 from xxpy.cli.check import Call, check_options, one_line, show_checks, wanted_call
 from xxpy.cli.contexts import context_options, opened_contexts
+from xxpy.cli.delivery import chosen_outputs, delivery_options
 from xxpy.cli.outline import show_outline, show_targets
 from xxpy.cli.policy import chosen_acceleration, chosen_emulation, chosen_verify, policy_options
 from xxpy.cli.refused import refused_flags
@@ -63,7 +68,7 @@ class Options:
 @check_options
 @click.option("--platform", "platforms", metavar="OS/ARCH[,…]", multiple=True, help="Target platforms.")
 @click.option("-t", "--tag", "tags", metavar="NAME", multiple=True, help="The image's name; FROM finds it under it.")
-@click.option("-o", "--output", "outputs", metavar="DIR|-|type=…,dest=…", multiple=True, help="Where to write it.")
+@delivery_options
 @click.option("--build-arg", "build_args", metavar="NAME[=VALUE]", multiple=True, help="The value of an ARG.")
 @click.option("--label", "labels", metavar="NAME=VALUE", multiple=True, help="A label of the image.")
 @click.option("--annotation", "annotations", metavar="[TYPE:]NAME=VALUE", multiple=True, help="An OCI annotation.")
@@ -74,7 +79,7 @@ class Options:
     "--cache-from", "cache_from", metavar="NAME|type=…", multiple=True, help="A cache of others to take from."
 )
 @click.option("--cache-to", "cache_to", metavar="NAME|type=…", multiple=True, help="A cache to add to.")
-@click.option("--pull", is_flag=True, help="Taken for the sake of scripts: base images come from the store.")
+@click.option("--pull", is_flag=True, help="Look base images up in their registries, those of the store too.")
 @click.option(
     "--progress",
     type=click.Choice(MODES),
@@ -101,7 +106,6 @@ def build_command(
     file: str | None,
     platforms: tuple[str, ...],
     tags: tuple[str, ...],
-    outputs: tuple[str, ...],
     build_args: tuple[str, ...],
     labels: tuple[str, ...],
     annotations: tuple[str, ...],
@@ -136,7 +140,7 @@ def build_command(
             file=Path(file or ""),
             platforms=tuple(parse_list(",".join(platforms))) if platforms else (Platform.host(),),
             tags=tuple(normalize_name(tag) for tag in tags),
-            outputs=tuple(parse_output(text) for text in outputs),
+            outputs=chosen_outputs(),
             build_args=dict(_build_args(build_args)),
             labels=dict(_labels(labels)),
             annotations=tuple(each for text in annotations for each in parse_annotation(text)),
@@ -160,7 +164,7 @@ def build_command(
 
 def _checked(order: Order, *, quiet: bool, told_of: bool) -> Order:
     """``order`` with an image where its digest is to be told. Raises as `check_outputs` does."""
-    check_outputs(order.outputs, len(order.platforms), order.epoch)
+    check_outputs(order.outputs, len(order.platforms), order.epoch, order.tags)
     # -q tells of it where it would else have nothing to say.
     return replace(order, image=told_of or (quiet and not order.outputs))
 
@@ -193,13 +197,16 @@ def build(options: Options) -> None:
 
 def _build(options: Options, store: Store) -> None:
     shown = XxImageShown(options.progress)
-    if options.pull:
-        shown.notice("NOTICE: --pull: base images come from the store; xx base NAME --force makes newer ones")
     call = wanted_call()
+    dry = bool(options.shown or call)
+    if not dry:
+        check_load(options.order.outputs, options.order.platforms)
     limited = replace(options.order, limit=store_limit(store))
     with opened_contexts(limited, store) as order:
-        dry = bool(options.shown or call)
-        images = SeenImages(LayoutImages(store, ImagesWithXx(store, shown, order.host_ca, dry=dry)))
+        puller = Puller(store, Registries(order.host_ca.bundle))
+        pulled = RegistryImages(store, puller, shown.notice, anew=options.pull)
+        others = ImagesWithXx(store, shown, order.host_ca, dry=dry, others=pulled)
+        images = SeenImages(LayoutImages(store, others))
         if call is not None:
             _call(order, images, call)
             return
@@ -211,6 +218,7 @@ def _build(options: Options, store: Store) -> None:
         if error := checked.error():
             raise error
         with late_listener(options.progress, plan) as listener:
+            pulled.fetch(plan.graph, listener)
             outcome = solve_order(order, plan, store, listener)
     _finish(options, plan, outcome, store)
     if options.progress not in ("quiet", "rawjson") and checked.findings:
@@ -291,7 +299,8 @@ def _finish(options: Options, plan: Plan, outcome: Outcome, store: Store) -> Non
 def _result(order: Order, outcome: Outcome) -> str:
     """The last line: what there is now."""
     if order.makes_image:
-        names = ", ".join(short_name(tag) for tag in order.tags)
+        full = order.tags or dict.fromkeys(name for output in order.outputs for name in output.names)
+        names = ", ".join(map(short_name, full))
         return f"{names or 'untagged'}  {outcome.index}"
     if order.outputs:
         places = (output.dest if output.dest != "-" else "stdout" for output in order.outputs)

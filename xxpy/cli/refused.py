@@ -20,8 +20,6 @@ _NO_ATTESTATIONS = "leave the flag out: no attestation is made"
 _LIMIT = "limit xx itself: systemd-run --user --scope -p MemoryMax=2g -p CPUQuota=50% xx build …"
 
 _REFUSED = {
-    "--load": "write -o type=docker,dest=image.tar, then: docker load -i image.tar",
-    "--push": "write -o type=oci,dest=image.tar, then: skopeo copy --all oci-archive:image.tar docker://NAME",
     "--builder": "leave the flag out: the builder is xx itself",
     "--cgroup-parent": "leave the flag out, or start xx itself in that cgroup: systemd-run --user --scope xx build …",
     "--policy": "leave the flag out: pin what the Dockerfile takes by digest, checksum or commit",
@@ -38,10 +36,8 @@ _REFUSED = {
     "--squash": "copy the files into one layer: FROM scratch, COPY --from=STAGE / /",
 }
 _SHORT = {"--memory": "-m", "--cpu-shares": "-c"}
-_SWITCHES = ("--load", "--push", "--squash")
+_SWITCHES = ("--squash",)
 _HELP = {
-    "--load": "Not served: -o type=docker.",
-    "--push": "Not served: -o type=oci, and skopeo.",
     "--builder": "Not served: xx is the builder.",
     "--cgroup-parent": "Not served.",
     "--policy": "Not served.",
