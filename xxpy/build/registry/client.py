@@ -47,7 +47,8 @@ _CONNECT_FIRST = 4
 _RETRIED = (408, 429, 500, 502, 503, 504)
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS = 8
-_PIECE = 1 << 18
+_PIECE = 1 << 15
+"""Bytes of an answer that are read at once; of a piece that breaks off nothing is had."""
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 Body = Callable[[], Any]
@@ -267,11 +268,11 @@ class Registries:
         return read_settings()
 
     def clients(self, reference: Reference) -> list[Client]:
-        """Who may have an image: mirrors first, the registry itself last. Raises UsageError."""
+        """Who may have an image: mirrors first, the registry itself last. Raises SourceError."""
         return [self._client(each) for each in endpoints_for(self._settings, reference)]
 
     def own(self, reference: Reference, *, insecure: bool = False) -> Client:
-        """The registry itself. Raises UsageError."""
+        """The registry itself. Raises SourceError."""
         return self._client(endpoints_for(self._settings, reference, insecure=insecure)[-1])
 
     def _client(self, endpoint: Endpoint) -> Client:

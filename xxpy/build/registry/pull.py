@@ -244,7 +244,7 @@ def _asked_manifest(client: Client, reference: Reference, target: str) -> tuple[
 def _kind(reference: Reference, body: Mapping[str, Any], given: str) -> str:
     """The media type of a manifest or an index, which need not say it itself (OCI image-spec, "mediaType")."""
     kind = body.get("mediaType") or given
-    if kind not in (*_MANIFEST_TYPES, *INDEX_TYPES):
+    if "mediaType" not in body and kind not in (*_MANIFEST_TYPES, *INDEX_TYPES):
         kind = INDEX_TYPE if "manifests" in body else MANIFEST_TYPE if "config" in body else str(kind)
     if str(kind).startswith(_OLD) or body.get("schemaVersion") == 1:
         raise _unsupported(reference, "its manifest is of Docker's schema 1")

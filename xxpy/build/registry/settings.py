@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from xxpy.build.registry.reference import HUB_SERVER, Reference
-from xxpy.errors import UsageError
+from xxpy.errors import SourceError
 
 VARIABLE = "XX_REGISTRIES"
 TIMEOUT = 30.0
@@ -62,7 +62,7 @@ class Endpoint:
 
 
 def read_settings() -> Settings:
-    """The user's file; nothing where there is none. Raises UsageError (``registries-invalid``)."""
+    """The user's file; nothing where there is none. Raises SourceError (``registries-invalid``)."""
     named = os.environ.get(VARIABLE, "")
     config = os.environ.get("XDG_CONFIG_HOME", "") or str(Path.home() / ".config")
     path = Path(named) if named else Path(config) / "xx" / "registries.toml"
@@ -135,10 +135,10 @@ def endpoints_for(settings: Settings, reference: Reference, *, insecure: bool = 
 
 def _endpoint(settings: Settings, host: str, prefix: str, *, mirror: bool, insecure: bool) -> Endpoint:
     said = settings.hosts.get(host, HostSettings())
-    # As Docker's engine has it, loopback may be plain HTTP or have any certificate.
-    open_ = said.insecure or insecure or is_loopback(host)
+    # As Docker's engine has it, loopback may be plain HTTP or have any certificate, unless its authority is named.
+    open_ = said.insecure or insecure or (is_loopback(host) and not said.ca)
     schemes = ("http",) if said.http else ("https", "http") if open_ else ("https",)
-    return Endpoint(host, prefix, schemes, verify=not open_ or bool(said.ca), ca=said.ca, mirror=mirror)
+    return Endpoint(host, prefix, schemes, verify=not open_, ca=said.ca, mirror=mirror)
 
 
 def is_loopback(host: str) -> bool:
@@ -152,8 +152,8 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _bad(path: Path, why: str) -> UsageError:
-    return UsageError(
+def _bad(path: Path, why: str) -> SourceError:
+    return SourceError(
         f"the settings of registries cannot be taken: {why}",
         remedy="write them as docs/registry.md shows, or name another file with XX_REGISTRIES",
         reason="registries-invalid",
