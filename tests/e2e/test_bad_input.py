@@ -58,7 +58,7 @@ COMMAND_LINES = {
     "platform": (["--platform", "linux/z80", "."], 2),
     "platform-empty": (["--platform", ",", "."], 2),
     "output-type": (["-o", "type=registry", "."], 2),
-    "output-dest": (["-o", "type=docker", "."], 2),
+    "output-dest": (["-o", "type=docker,tar=false", "."], 2),
     "name": (["-t", "UPPER", "."], 2),
     "build-arg": (["--build-arg", "=x", "."], 2),
     "target": (["--target", "nope", "."], 3),
