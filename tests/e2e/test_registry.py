@@ -351,6 +351,23 @@ def test_pull_of_what_is_only_here(xx: Xx, tmp_path: Path, bases: Path) -> None:
     assert done.code == 0 and "NOTICE: --pull: 127.0.0.1:1/mine is taken from the store" in done.err, done
 
 
+def test_load_into_podman(xx: Xx, registry: str, tmp_path: Path) -> None:
+    if shutil.which("podman") is None:
+        lacking("podman is not installed")
+    settings = tmp_path / "storage.conf"
+    settings.write_text(f'[storage]\ndriver = "vfs"\ngraphroot = "{tmp_path}/images"\nrunroot = "{tmp_path}/running"\n')
+    # An engine of Docker's that there may be here does not answer.
+    env = {"CONTAINERS_STORAGE_CONF": str(settings), "DOCKER_HOST": f"unix://{tmp_path}/nothing"}
+    name = f"{registry}/team/podman:1"
+    done = xx.build("FROM busybox\nLABEL a=b\n", "-t", name, "--load", "--push", "--iidfile", "id", env=env)
+    assert done.code == 0 and "podman has linux/" in done.err, done
+    environment = {**os.environ, **env}
+    shown = json.loads(run("podman", "image", "inspect", name, env=environment))[0]
+    assert f"sha256:{shown['Id']}" == (xx.folder / "id").read_text() and shown["Labels"] == {"a": "b"}
+    run("podman", "rmi", name, env=environment)
+    run("podman", "pull", "--tls-verify=false", name, env=environment)
+
+
 def test_load_into_an_engine(xx: Xx, tmp_path: Path) -> None:
     """The program that takes the archive stands in for docker: skopeo reads what it was given."""
     program = tmp_path / "bin/docker"

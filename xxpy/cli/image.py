@@ -6,20 +6,22 @@ from pathlib import Path
 
 import click
 
-from xxpy.build.export import export_image
+from xxpy.build.deliver import deliver_image
 from xxpy.build.hostca import parse_host_ca
 from xxpy.build.image import image_manifests, image_size
+from xxpy.build.load import check_load
 from xxpy.build.names import normalize_name
 from xxpy.build.outputs import check_outputs, parse_output
 from xxpy.build.progress import MODES
+from xxpy.build.registry.client import Registries
 from xxpy.build.store import Store
 from xxpy.build.using import using
 from xxpy.build.xximage import SUITE, ensure
-from xxpy.cli.shared import XxImageShown, default_store, told
+from xxpy.cli.shared import EventLines, XxImageShown, default_store, told
 from xxpy.errors import UsageError
 from xxpy.platforms import Platform, parse_list
 
-_OUTPUTS = "write -o type=oci,dest=FILE or -o type=docker,dest=FILE"
+_OUTPUTS = "write -o type=oci,dest=FILE, -o type=docker,dest=FILE, or -o type=registry"
 
 
 @click.command("image", short_help="Make the image of the xx commands.")
@@ -54,15 +56,19 @@ def image_command(
         for text, output in zip(outputs, written, strict=True):
             if not output.is_image:
                 raise UsageError(f"-o {text}: xx image writes images", remedy=_OUTPUTS, reason="output-unsupported")
-        check_outputs(written, len(wanted), None)
         names = [normalize_name(tag) for tag in tags]
+        check_outputs(written, len(wanted), None, names)
+        check_load(written, wanted)
         place = Store.open(store or default_store())
+        authorities = parse_host_ca(host_ca)
         with using(place):
-            index = ensure(place, wanted, XxImageShown(progress), suite, parse_host_ca(host_ca))
+            index = ensure(place, wanted, XxImageShown(progress), suite, authorities)
             for full in names:
                 place.tag(full, index)
             for output in written:
-                export_image(place, index, names or output.names or [normalize_name("xx")], output)
+                called = names or output.names or [normalize_name("xx")]
+                listener = EventLines(progress in ("quiet", "none", "rawjson"))
+                deliver_image(place, index, called, output, {}, Registries(authorities.bundle), listener)
             for manifest in image_manifests(place, index):
                 click.echo(
                     f"xx {manifest.platform}: {manifest.digest}  {image_size(place, manifest) / 1e6:.1f} MB", err=True

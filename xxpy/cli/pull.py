@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
 from xxpy.build.engine import process
 from xxpy.build.engine.namespace import interruptible
-from xxpy.build.events import Event, Transfer
 from xxpy.build.hostca import parse_host_ca
 from xxpy.build.image import image_manifests
 from xxpy.build.names import normalize_name, short_name
@@ -18,7 +16,7 @@ from xxpy.build.registry.pull import Puller
 from xxpy.build.registry.push import Push, push_image, without_marks
 from xxpy.build.registry.reference import parse_reference
 from xxpy.build.store import Store
-from xxpy.cli.shared import default_store, optional_output, told
+from xxpy.cli.shared import EventLines, default_store, told
 from xxpy.errors import SourceError, UsageError
 from xxpy.platforms import Platform, parse_list
 
@@ -55,7 +53,7 @@ def pull_command(
             if given == _ALL:
                 wanted = puller.platforms(reference)
             pulled = [puller.look_up(reference, each) for each in wanted]
-            puller.fetch(pulled, _Lines(quiet))
+            puller.fetch(pulled, EventLines(quiet))
         for each in dict.fromkeys(pulled):
             shown = each.manifest.digest if quiet else f"{reference} {each.manifest.platform}: {each.manifest.digest}"
             click.echo(shown)
@@ -101,18 +99,6 @@ def push_command(
             )
         top = without_marks(place, entry)
         registries = Registries(parse_host_ca(host_ca).bundle)
-        push_image(place, top, [Push(reference, insecure=insecure)], registries, _Lines(quiet))
+        push_image(place, top, [Push(reference, insecure=insecure)], registries, EventLines(quiet))
         platforms = ", ".join(str(one.platform) for one in image_manifests(place, top))
         click.echo(top.digest if quiet else f"{reference} {platforms}: {top.digest}")
-
-
-class _Lines:
-    """A line on stderr for each event of a transfer."""
-
-    def __init__(self, quiet: bool) -> None:
-        self._quiet = quiet
-
-    def __call__(self, event: Event) -> None:
-        if isinstance(event, Transfer) and not self._quiet:
-            with optional_output():
-                sys.stderr.write(f"{event}\n")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from xxpy.build.events import Event, Listener
+from xxpy.build.events import Event, Listener, Notice, Transfer
 from xxpy.build.naming import harmless
 from xxpy.build.plan import Plan
 from xxpy.build.progress import make_listener
@@ -78,6 +78,18 @@ class XxImageShown:
     def listener(self, plan: Plan) -> AbstractContextManager[Listener]:
         """See `xximage.Shown`."""
         return late_listener(self._mode, plan)
+
+
+class EventLines:
+    """A listener for what moves images and builds none: a line on stderr for bytes and notices, none if ``quiet``."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, (Transfer, Notice)) and not self._quiet:
+            with optional_output():
+                sys.stderr.write(f"{harmless(event.text if isinstance(event, Notice) else str(event))}\n")
 
 
 @contextmanager
