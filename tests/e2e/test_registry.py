@@ -29,6 +29,7 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name)
     folder = tmp_path / "docker"
     folder.mkdir()
+    (folder / "config.json").write_text("{}")
     monkeypatch.setenv("DOCKER_CONFIG", str(folder))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     return folder

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from test_front import graph
 
-from xxpy.build.events import Event, Exporting, Notice, StepDone, StepOutput, StepStarted
+from xxpy.build.events import Event, Exporting, Notice, StepDone, StepOutput, StepStarted, Transfer
 from xxpy.build.plan import Plan, make_plan
 from xxpy.build.progress import Plain, make_listener
 from xxpy.build.progress_tty import Screen
@@ -47,6 +47,26 @@ def test_plain_is_a_line_for_each_thing() -> None:
         "NOTICE: the host has no IPv6",
         "#11 writing out.tar",
     ]
+
+
+def test_bytes_that_go_to_and_from_registries() -> None:
+    plan, plain, raw = fake_plan(), io.StringIO(), io.StringIO()
+    events = [Transfer("pulling a\x1b[2J", 0, 3_000_000), Transfer("pushing b", 0, 5), Exporting("writing"),
+              Transfer("pulling a\x1b[2J", 1_550_000, 3_000_000)]  # fmt: skip
+    screen = Screen(plan)
+    with make_listener("plain", plan, plain) as first, make_listener("rawjson", plan, raw) as second:
+        for event in events:
+            first(event)
+            second(event)
+            assert screen.take(event) is None
+    assert plain.getvalue().splitlines() == [
+        "#11 pulling a: 0.0 of 3.0 MB", "#12 pushing b: 0.0 of 0.0 MB", "#13 writing", "#11 pulling a: 1.6 of 3.0 MB",
+    ]  # fmt: skip
+    last = {"event": "transfer", "text": "pulling a\x1b[2J", "done": 1_550_000, "total": 3_000_000}
+    assert json.loads(raw.getvalue().splitlines()[-1]) == last
+    assert "pulling a: 1.6 of 3.0 MB" in drawn(screen, 100, 10)[0]
+    row = screen.take(Transfer("pulling a", 3_000_000, 3_000_000))
+    assert str(row) == "=> pulling a: 3.0 of 3.0 MB" and "pulling" not in drawn(screen, 100, 10)[0]
 
 
 def test_plain_tells_a_failure() -> None:

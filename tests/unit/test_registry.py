@@ -499,6 +499,20 @@ def test_who_never_answered_is_given_up_at_once(puller: Puller_) -> None:
     assert reason_of(puller.pull, f"{closed.host}/a") == "registry-unreachable" and puller.waited == []
 
 
+def test_plain_http_is_taken_where_it_is_allowed(
+    memory: Memory, puller: Puller_, store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("xxpy.build.registry.settings.is_loopback", lambda host: False)
+    image(memory)
+    with pytest.raises(RegistryError) as caught:
+        puller.pull(f"{memory.host}/team/app:1")
+    assert caught.value.reason == "registry-certificate" and "http = true" in caught.value.remedy
+    assert not memory.log and not puller.waited
+    for word in ("http", "insecure"):
+        write_settings(tmp_path, f'[registry."{memory.host}"]\n{word} = true\n')
+        Puller_(store).pull(f"{memory.host}/team/app:1")
+
+
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
@@ -647,6 +661,13 @@ def test_mounted_from_another_repository(memory: Memory, store: Store) -> None:
     assert len(memory.asked("PUT /v2/third/app/blobs/uploads")) == 4
 
 
+def test_a_repository_that_may_not_be_read_is_no_reason_not_to_push(memory: Memory, store: Store) -> None:
+    top = have(store, memory)
+    memory.faults = [Fault("POST .*mount=", 401, times=99)]
+    push(store, top, f"{memory.host}/other/app:1")
+    assert len(memory.asked("PUT .*uploads")) == 4 and "1" in memory.manifests["other/app"]
+
+
 def test_push_by_digest(memory: Memory, store: Store) -> None:
     top = have(store, memory)
     push(store, top, f"{memory.host}/by/digest", by_digest=True)
@@ -698,6 +719,17 @@ def test_a_push_that_fails_names_nothing(fault: Fault, reason: str, memory: Memo
         other.stop()
 
 
+def test_a_blob_that_the_store_has_lost(memory: Memory, store: Store) -> None:
+    top = have(store, memory)
+    other = Memory()
+    try:
+        for digest in memory.blobs["team/app"]:
+            store.blob(digest).unlink()
+        assert reason_of(push, store, top, f"{other.host}/a:1") == "blob-missing" and not other.manifests
+    finally:
+        other.stop()
+
+
 def test_a_login_for_a_push_that_goes_elsewhere(memory: Memory, tokens: Tokens, store: Store, tmp_path: Path) -> None:
     top = have(store, memory)
     memory.realm, memory.tokens, tokens.login = tokens.realm, {f"token-{n}" for n in range(9)}, "u:p"
@@ -713,9 +745,11 @@ def test_a_login_for_a_push_that_goes_elsewhere(memory: Memory, tokens: Tokens, 
 
 def test_the_first_error_ends_all() -> None:
     told: list[Event] = []
+    begun: list[threading.Thread] = []
     going = threading.Event()
 
     def endless(meter: Meter) -> None:
+        begun.append(threading.current_thread())
         going.set()
         while True:
             meter.add(1)
@@ -727,7 +761,8 @@ def test_the_first_error_ends_all() -> None:
     meter = Meter("x", 1 << 60, told.append)
     with pytest.raises(HostError):
         move_all([endless, failing, endless], meter, at_once=2)
-    assert threading.active_count() < 20 and told[0] == Transfer("x", 0, 1 << 60)
+    begun[0].join(10)
+    assert len(begun) == 1 and not begun[0].is_alive() and told[0] == Transfer("x", 0, 1 << 60)
 
 
 def test_waits_grow_and_are_bounded() -> None:

@@ -83,6 +83,9 @@ def failed(host: str, error: RequestException) -> RegistryError:
     """The error of a request that got no answer, or not the whole of one."""
     from requests import exceptions as kinds
 
+    if isinstance(error, kinds.SSLError) and "WRONG_VERSION_NUMBER" in str(error):
+        remedy = "if it is meant to be plain HTTP, say http = true for it (docs/registry.md)"
+        return refused(host, "does not speak TLS", CERTIFICATE, remedy)
     if isinstance(error, kinds.SSLError):
         remedy = "name its authority, or say insecure = true for it (docs/registry.md); behind a proxy: --host-ca auto"
         return refused(host, f"has a certificate that cannot be trusted: {why_of(error)}", CERTIFICATE, remedy)

@@ -98,26 +98,39 @@ class _Pusher:
         path = self._client.path(self._repository, f"blobs/{blob.digest}")
         with self._client.ask("HEAD", path, self._scope, what, expect=(200, 404)) as there:
             present = there.status_code == 200
-        if not present:
-            for failures in range(1, TRIES + 1):
-                sent = _Counted(meter)
-                try:
-                    self._upload(blob, what, sent)
-                    break
-                except RegistryError as error:
-                    sent.take_back()
-                    if error.reason not in _UPLOAD_AGAIN or failures == TRIES:
-                        raise
-                    self._client.wait(failures)
-        else:
+        if present:
             meter.add(blob.size)
+        elif self._store.holds(blob):
+            self._upload_or_mount(blob, what, meter)
+        else:
+            raise StoreError(
+                f"the store {self._store.root} lacks {what}",
+                remedy="build or pull the image again",
+                reason="blob-missing",
+            )
         remember_repository(self._store, self._push.reference, blob.digest)
 
-    def _upload(self, blob: Descriptor, what: str, sent: _Counted) -> None:
-        """Upload a blob from its start, unless it can be mounted."""
+    def _upload_or_mount(self, blob: Descriptor, what: str, meter: Meter) -> None:
+        source = repository_with(self._store, self._push.reference.server, blob.digest)
+        source = source if source != self._repository else ""
+        for failures in range(1, TRIES + 1):
+            sent = _Counted(meter)
+            try:
+                self._upload(blob, what, sent, source)
+                return
+            except RegistryError as error:
+                sent.take_back()
+                # A login that may not read the other repository is no reason not to push.
+                if (error.reason not in _UPLOAD_AGAIN and not source) or failures == TRIES:
+                    raise
+                source = ""
+                self._client.wait(failures)
+
+    def _upload(self, blob: Descriptor, what: str, sent: _Counted, source: str) -> None:
+        """Upload a blob from its start, unless it can be mounted from the repository ``source``."""
         client, uploads = self._client, self._client.path(self._repository, "blobs/uploads/")
-        scope, source = self._scope, repository_with(self._store, self._push.reference.server, blob.digest)
-        if source and source != self._repository:
+        scope = self._scope
+        if source:
             scope = f"{scope} {client.scope(source)}"
             uploads += f"?mount={quote(blob.digest)}&from={quote(client.prefixed(source))}"
         with client.ask("POST", uploads, scope, f"an upload of {what}", expect=(201, 202)) as begun:
