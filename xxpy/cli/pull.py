@@ -1,39 +1,45 @@
-"""`xx pull` and `xx push`: images between registries and the store."""
+"""`xx pull`: images from registries into the store."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
 from xxpy.build.engine import process
 from xxpy.build.engine.namespace import interruptible
 from xxpy.build.hostca import parse_host_ca
-from xxpy.build.image import image_manifests
-from xxpy.build.names import normalize_name, short_name
 from xxpy.build.registry.client import Registries
 from xxpy.build.registry.pull import Puller
-from xxpy.build.registry.push import Push, push_image, without_marks
 from xxpy.build.registry.reference import parse_reference
 from xxpy.build.store import Store
+from xxpy.build.using import using
 from xxpy.cli.shared import EventLines, default_store, told
-from xxpy.errors import SourceError, UsageError
 from xxpy.platforms import Platform, parse_list
 
-_STORE = click.option("--store", type=click.Path(path_type=Path), help="The store's folder.  [default: as xx build]")
-_HOST_CA = click.option("--host-ca", metavar="auto|off|FILE", default="", help="Trust this machine's CA certificates.")
-_QUIET = click.option("-q", "--quiet", is_flag=True, help="Print the digest alone.")
-_DEBUG = click.option("-D", "--debug", is_flag=True, help="Echo the programs that are started.")
 _ALL = "all"
+
+_OPTIONS = (
+    click.option("--host-ca", metavar="auto|off|FILE", default="", help="Trust this machine's CA certificates."),
+    click.option("--store", type=click.Path(path_type=Path), help="The store's folder.  [default: as xx build]"),
+    click.option("-q", "--quiet", is_flag=True, help="Print the digest alone."),
+    click.option("-D", "--debug", is_flag=True, help="Echo the programs that are started."),
+)
+
+
+def registry_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a click command the flags that `xx pull` and `xx push` share."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
 
 
 @click.command("pull", short_help="Pull an image from its registry into the store.")
 @click.argument("name")
 @click.option("--platform", "platforms", metavar="OS/ARCH[,…]|all", multiple=True, help="[default: this machine's]")
-@_HOST_CA
-@_STORE
-@_QUIET
-@_DEBUG
+@registry_options
 def pull_command(
     name: str, platforms: tuple[str, ...], host_ca: str, store: Path | None, quiet: bool, debug: bool
 ) -> None:
@@ -49,7 +55,7 @@ def pull_command(
         wanted = tuple(parse_list(given)) if given and given != _ALL else (Platform.host(),)
         place = Store.open(store or default_store())
         puller = Puller(place, Registries(parse_host_ca(host_ca).bundle))
-        with interruptible():
+        with using(place), interruptible():
             if given == _ALL:
                 wanted = puller.platforms(reference)
             pulled = [puller.look_up(reference, each) for each in wanted]
@@ -57,48 +63,3 @@ def pull_command(
         for each in dict.fromkeys(pulled):
             shown = each.manifest.digest if quiet else f"{reference} {each.manifest.platform}: {each.manifest.digest}"
             click.echo(shown)
-
-
-@click.command("push", short_help="Push an image of the store to a registry.")
-@click.argument("name")
-@click.argument("destination", required=False)
-@click.option("--insecure", is_flag=True, help="Plain HTTP, or TLS that is not verified, will do.")
-@_HOST_CA
-@_STORE
-@_QUIET
-@_DEBUG
-def push_command(
-    name: str,
-    destination: str | None,
-    insecure: bool,
-    host_ca: str,
-    store: Path | None,
-    quiet: bool,
-    debug: bool,
-) -> None:
-    """Push the image NAME of the store, with all its platforms, under its own name or as DESTINATION.
-
-    Exit codes: 2 a wrong name, 5 the store has no such image, 7 the registry does not take it.
-    """
-    process.debug = debug
-    with told():
-        full, reference = normalize_name(name), parse_reference(destination or name)
-        if reference.digest:
-            raise UsageError(
-                f"{reference} has a digest: an image is pushed under a tag",
-                remedy="name a tag: xx push NAME HOST/REPOSITORY:TAG",
-                reason="bad-reference",
-            )
-        place = Store.open(store or default_store())
-        entry = place.resolve(full)
-        if entry is None:
-            raise SourceError(
-                f"there is no image {short_name(full)} in the store",
-                remedy=f"build it (xx build -t {short_name(full)} …), or pull it (xx pull {short_name(full)})",
-                reason="image-missing",
-            )
-        top = without_marks(place, entry)
-        registries = Registries(parse_host_ca(host_ca).bundle)
-        push_image(place, top, [Push(reference, insecure=insecure)], registries, EventLines(quiet))
-        platforms = ", ".join(str(one.platform) for one in image_manifests(place, top))
-        click.echo(top.digest if quiet else f"{reference} {platforms}: {top.digest}")

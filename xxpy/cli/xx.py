@@ -11,13 +11,14 @@ from xxpy.cli.base import base_command
 from xxpy.cli.build import build_command
 from xxpy.cli.doctor import doctor_command
 from xxpy.cli.image import image_command
-from xxpy.cli.pull import pull_command, push_command
 
 _LATE = {
     "cache": "cache_group",
     "images": "images_group",
     "inspect": "inspect_command",
     "merge": "merge_command",
+    "pull": "pull_command",
+    "push": "push_command",
 }
 """Commands with a module each that is imported when they are called: a build does without them."""
 
@@ -42,5 +43,5 @@ def main() -> None:
     """Build images for several platforms: what compiles runs natively, only what must is emulated."""
 
 
-for _command in (build_command, base_command, image_command, pull_command, push_command, doctor_command):
+for _command in (build_command, base_command, image_command, doctor_command):
     main.add_command(_command)

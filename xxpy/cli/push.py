@@ -1,0 +1,63 @@
+"""`xx push`: images of the store to registries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from xxpy.build.engine import process
+from xxpy.build.hostca import parse_host_ca
+from xxpy.build.image import image_manifests
+from xxpy.build.names import normalize_name, short_name
+from xxpy.build.registry.client import Registries
+from xxpy.build.registry.push import Push, push_image, without_marks
+from xxpy.build.registry.reference import parse_reference
+from xxpy.build.store import Store
+from xxpy.build.using import using
+from xxpy.cli.pull import registry_options
+from xxpy.cli.shared import EventLines, default_store, told
+from xxpy.errors import SourceError, UsageError
+
+
+@click.command("push", short_help="Push an image of the store to a registry.")
+@click.argument("name")
+@click.argument("destination", required=False)
+@click.option("--insecure", is_flag=True, help="Plain HTTP, or TLS that is not verified, will do.")
+@registry_options
+def push_command(
+    name: str,
+    destination: str | None,
+    insecure: bool,
+    host_ca: str,
+    store: Path | None,
+    quiet: bool,
+    debug: bool,
+) -> None:
+    """Push the image NAME of the store, with all its platforms, under its own name or as DESTINATION.
+
+    Exit codes: 2 a wrong name, 5 the store has no such image, 7 the registry does not take it.
+    """
+    process.debug = debug
+    with told():
+        full, reference = normalize_name(name), parse_reference(destination or name)
+        if reference.digest:
+            raise UsageError(
+                f"{reference} has a digest: an image is pushed under a tag",
+                remedy="name a tag: xx push NAME HOST/REPOSITORY:TAG",
+                reason="bad-reference",
+            )
+        place = Store.open(store or default_store())
+        entry = place.resolve(full)
+        if entry is None:
+            raise SourceError(
+                f"there is no image {short_name(full)} in the store",
+                remedy=f"build it (xx build -t {short_name(full)} …), or pull it (xx pull {short_name(full)})",
+                reason="image-missing",
+            )
+        registries = Registries(parse_host_ca(host_ca).bundle)
+        with using(place):
+            top = without_marks(place, entry)
+            push_image(place, top, [Push(reference, insecure=insecure)], registries, EventLines(quiet))
+        platforms = ", ".join(str(one.platform) for one in image_manifests(place, top))
+        click.echo(top.digest if quiet else f"{reference} {platforms}: {top.digest}")
