@@ -24,7 +24,7 @@ from xxpy.build.registry.client import MOST_WAIT, TRIES, Registries
 from xxpy.build.registry.images import RegistryImages
 from xxpy.build.registry.logins import Login, Logins
 from xxpy.build.registry.pull import Puller
-from xxpy.build.registry.push import Push, push_image, without_marks
+from xxpy.build.registry.push import Push, push_image
 from xxpy.build.registry.reference import Reference, parse_reference
 from xxpy.build.registry.settings import HostSettings, endpoints_for, parse_settings, read_settings
 from xxpy.build.registry.transfer import Meter, move_all
@@ -379,9 +379,9 @@ def test_pull(memory: Memory, store: Store, puller: Puller_) -> None:
     Puller_(store).pull(name, ARM64)
     entry = store.resolve(name)
     assert entry is not None and [each.platform for each in image_manifests(store, entry)] == [AMD64, ARM64]
-    # What comes twice is fetched once, and what goes on has none of the store's marks.
+    # What comes twice is fetched once; all platforms together are the registry's own index.
     assert len(memory.asked("GET .*blobs")) == 4
-    assert without_marks(store, entry).digest == index
+    assert entry.digest == index
 
 
 def test_a_name_that_means_another_image_by_now(memory: Memory, store: Store) -> None:
@@ -621,7 +621,7 @@ def have(store: Store, memory: Memory, name: str = "team/app:1") -> Descriptor:
     entry = store.resolve(f"{memory.host}/{name}")
     assert entry is not None
     memory.log.clear()
-    return without_marks(store, entry)
+    return entry
 
 
 def push(store: Store, top: Descriptor, name: str, **how: bool) -> list[Event]:

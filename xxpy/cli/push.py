@@ -11,7 +11,7 @@ from xxpy.build.hostca import parse_host_ca
 from xxpy.build.image import image_manifests
 from xxpy.build.names import normalize_name, short_name
 from xxpy.build.registry.client import Registries
-from xxpy.build.registry.push import Push, push_image, without_marks
+from xxpy.build.registry.push import Push, push_image
 from xxpy.build.registry.reference import parse_reference
 from xxpy.build.store import Store
 from xxpy.build.using import using
@@ -57,7 +57,6 @@ def push_command(
             )
         registries = Registries(parse_host_ca(host_ca).bundle)
         with using(place):
-            top = without_marks(place, entry)
-            push_image(place, top, [Push(reference, insecure=insecure)], registries, EventLines(quiet))
-        platforms = ", ".join(str(one.platform) for one in image_manifests(place, top))
-        click.echo(top.digest if quiet else f"{reference} {platforms}: {top.digest}")
+            push_image(place, entry, [Push(reference, insecure=insecure)], registries, EventLines(quiet))
+        platforms = ", ".join(str(one.platform) for one in image_manifests(place, entry))
+        click.echo(entry.digest if quiet else f"{reference} {platforms}: {entry.digest}")

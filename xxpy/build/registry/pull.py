@@ -31,8 +31,6 @@ MOST_MANIFEST = 4 << 20
 """Bytes of a manifest or an index, as the specification has it."""
 MOST_CONFIG = 8 << 20
 MOST_LAYER = 64 << 30
-ORIGIN = "dev.xxpy.origin"
-"""On a manifest's entry in the store: the digest that the name stood for when it was pulled."""
 
 _MANIFEST_TYPES = (MANIFEST_TYPE, DOCKER_MANIFEST)
 _LAYER_TYPES = (*LAYER_TYPES.values(), *DOCKER_LAYERS.values())
@@ -98,18 +96,27 @@ class Puller:
 
     def _name(self, pulled: Pulled) -> None:
         """Let the store's name stand for this platform too, beside those that came by the same lookup or were made."""
-        name = pulled.reference.full
-        own = replace(pulled.manifest, annotations=((ORIGIN, pulled.origin),))
-        with self._store.lock("base"):
-            entry = self._store.resolve(name)
-            there = image_manifests(self._store, entry) if entry is not None else []
-            kept = [
-                one
-                for one in there
-                if one.platform != own.platform and dict(one.annotations).get(ORIGIN) in (None, pulled.origin)
-            ]
-            manifests = sorted([*kept, own], key=lambda each: str(each.platform))
-            self._store.tag(name, write_index(self._store, manifests))
+        name, own = pulled.reference.full, replace(pulled.manifest, annotations=())
+        self._store.put_record(_origin_key(name, own.digest), {"origin": pulled.origin})
+        for _ in range(TRIES):
+            with self._store.lock("base"):
+                entry = self._store.resolve(name)
+                there = image_manifests(self._store, entry) if entry is not None else []
+                others = [one for one in there if one.platform != own.platform]
+                kept = [one for one in others if self._origin(name, one.digest) in ("", pulled.origin)]
+                index = write_index(self._store, sorted([*kept, own], key=lambda each: str(each.platform)))
+                try:
+                    self._store.retag(name, index, entry)
+                    return
+                except StoreError as error:
+                    if error.reason != "tag-changed":
+                        raise
+                    changed = error
+        raise changed
+
+    def _origin(self, name: str, digest: str) -> str:
+        value = self._store.record(_origin_key(name, digest))
+        return str(value.get("origin", "")) if value is not None else ""
 
     # -- manifests -----------------------------------------------------------------------------------------------
 
@@ -287,6 +294,11 @@ def _unsupported(reference: Reference, why: str) -> SourceError:
         remedy="name an image of the OCI specification or of Docker's schema 2",
         reason="image-unsupported",
     )
+
+
+def _origin_key(name: str, digest: str) -> str:
+    """What the digest is remembered by that a name stood for when one of its manifests was pulled."""
+    return digest_of(["pulled", name, digest])
 
 
 def remember_repository(store: Store, reference: Reference, digest: str) -> None:

@@ -17,7 +17,7 @@ from xxpy.build.events import Event
 from xxpy.build.image import INDEX_TYPES, image_manifests
 from xxpy.build.registry.answers import BROKEN, BUSY, FAILS, TIMEOUT, UNREACHABLE, WRONG, refused
 from xxpy.build.registry.client import TRIES, Client, Registries
-from xxpy.build.registry.pull import ORIGIN, remember_repository, repository_with
+from xxpy.build.registry.pull import remember_repository, repository_with
 from xxpy.build.registry.reference import Reference
 from xxpy.build.registry.transfer import Meter, move_all
 from xxpy.build.store import Store
@@ -49,21 +49,6 @@ def push_image(
                 _Pusher(store, push, registries).push(top, listener)
     except RegistryError as error:
         raise StoreError(error.message, remedy=error.remedy, reason=error.reason) from None
-
-
-def without_marks(store: Store, top: Descriptor) -> Descriptor:
-    """An index of the store as it goes elsewhere: what the store notes for itself is not in it."""
-    if top.media_type not in INDEX_TYPES:
-        return top
-    body = store.read_json(top.digest)
-    marked = False
-    for one in body.get("manifests", []):
-        annotations = one.get("annotations")
-        if isinstance(annotations, dict) and annotations.pop(ORIGIN, None) is not None:
-            marked = True
-            if not annotations:
-                del one["annotations"]
-    return store.put_json(body, top.media_type) if marked else top
 
 
 class _Pusher:
