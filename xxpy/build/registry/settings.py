@@ -6,10 +6,8 @@ Its tables are those of ``buildkitd.toml``: ``[registry."HOST"]`` with ``mirrors
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,6 +83,9 @@ def read_settings() -> Settings:
 
 def parse_settings(text: str) -> Settings:
     """The file's text as values. Raises ValueError with what is wrong."""
+    # Most builds ask no registry, and start without this.
+    import tomllib
+
     tables = tomllib.loads(text)
     if unknown := [key for key in tables if key not in ("registry", "timeout")]:
         raise ValueError(f"{unknown[0]} is not known")
@@ -143,6 +144,8 @@ def _endpoint(settings: Settings, host: str, prefix: str, *, mirror: bool, insec
 
 def is_loopback(host: str) -> bool:
     """Whether ``HOST[:PORT]`` is this machine."""
+    import ipaddress
+
     name = host.rpartition(":")[0] or host
     if name == "localhost":
         return True
