@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import lacking
+from registries import docker_registry
 from support import BOTH, Done, Xx, store_from
 
 STAMPED = """FROM busybox AS build
@@ -117,6 +121,38 @@ def test_platforms_of_two_machines_are_one_image_on_a_third(machines: Machines) 
     assert ran(done) == []
     for name, platform in zip("ab", both, strict=True):
         assert machines.files("c", "--platform", platform) == machines.files(name, "--platform", platform)
+
+
+def test_two_machines_and_a_third_with_a_registry_between_them(
+    machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shutil.which("docker-registry") is None:
+        lacking("docker-registry is not installed")
+    monkeypatch.setenv("no_proxy", "*")
+    both = BOTH.split(",")
+    with docker_registry(tmp_path / "registry") as host:
+        cache = ("--cache-to", f"type=registry,ref={host}/team/cache:main,mode=max")
+        # At once: what one adds the other does not overwrite.
+        with ThreadPoolExecutor(2) as pool:
+            running = [
+                pool.submit(machines.build, name, "--platform", platform, *cache)
+                for name, platform in zip("ab", both, strict=True)
+            ]
+            assert all(ran(each.result()) for each in running)
+        done = machines.build("c", "--platform", BOTH, "--cache-from", f"{host}/team/cache:main")
+        assert ran(done) == []
+        for name, platform in zip("ab", both, strict=True):
+            assert machines.files("c", "--platform", platform) == machines.files(name, "--platform", platform)
+        # An image that was pushed says what it is the result of.
+        name = f"{host}/team/app:1"
+        pushed = machines.machine("a").run(
+            "build", "-t", name, "--push", "--platform", BOTH, "--cache-to", "type=inline", "."
+        )
+        assert pushed.code == 0, pushed
+        assert ran(machines.build("d", "--platform", BOTH, "--cache-from", name)) == []
+        lost = f"{host}/team/cache:none"
+        assert "has nothing yet" in machines.build("e", "--cache-from", lost).err
+    assert "cannot be read" in machines.build("f", "--cache-from", lost).err
 
 
 def test_an_image_is_a_cache_of_its_own_steps(machines: Machines) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from registries import Memory
 
 from xxpy.build.descriptor import Descriptor, canonical_json, digest_of_bytes
 from xxpy.build.image import MANIFEST_TYPE
+from xxpy.build.registry.client import Registries
 from xxpy.build.remotecache.entries import (
     INLINE_KEY,
     Entries,
@@ -23,6 +26,7 @@ from xxpy.build.remotecache.entries import (
 )
 from xxpy.build.remotecache.importing import Importer
 from xxpy.build.remotecache.local import LocalPlace
+from xxpy.build.remotecache.registry import RegistryPlace
 from xxpy.build.remotecache.spec import Cache, parse_cache_from, parse_cache_to
 from xxpy.build.store import REF_NAME, Store, index_json
 from xxpy.errors import StoreError, UsageError, XxError
@@ -242,3 +246,82 @@ def test_a_layer_that_is_lost_takes_its_results_with_it(tmp_path: Path, store: S
     assert not importer.fetch([digest("diff a"), digest("diff b")]) and len(words) == 1
     assert importer.find(digest("key a")) and importer.find(digest("key b")) is None
     assert importer.fetch([digest("diff a")]) and other.has(digest("a"))
+
+
+# -- a registry ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Memory]:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("no_proxy", "*")
+    server = Memory()
+    yield server
+    server.stop()
+
+
+def tagged(memory: Memory, store: Store) -> RegistryPlace:
+    return RegistryPlace(Cache("registry", f"{memory.host}/team/cache:main"), store, Registries(), lambda _event: None)
+
+
+def test_a_registry_keeps_what_others_added(tmp_path: Path, store: Store, memory: Memory) -> None:
+    assert tagged(memory, store).read() == Entries()
+    tagged(memory, store).add(entries("a"), store)
+    other = Store.open(tmp_path / "other")
+    other.put_bytes(b"b", LAYER)
+    tagged(memory, other).add(entries("b"), other)
+    third = Store.open(tmp_path / "third")
+    place = tagged(memory, third)
+    assert place.read() == entries("a", "b")
+    place.fetch(Descriptor(LAYER, digest("a"), 1), third)
+    assert third.read(digest("a")) == b"a"
+
+
+def test_who_pushes_at_the_same_time_loses_nothing(store: Store, memory: Memory) -> None:
+    names = [str(number) for number in range(8)]
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(lambda name: tagged(memory, store).add(entries(name), store), names))
+    assert tagged(memory, store).read() == entries(*names)
+
+
+def test_a_tag_that_another_wrote_meanwhile_is_added_to_again(store: Store, memory: Memory) -> None:
+    place = tagged(memory, store)
+    place.add(entries("a"), store)
+    before = dict(memory.manifests["team/cache"])
+
+    def other_writes(_seconds: float) -> None:
+        place._pause = lambda _again: None
+        memory.manifests["team/cache"]["main"] = before["main"]
+
+    place._pause = other_writes
+    place.add(entries("b"), store)
+    assert tagged(memory, store).read() == entries("a", "b")
+
+
+def test_where_others_never_stop_writing_that_is_told(store: Store, memory: Memory) -> None:
+    place = tagged(memory, store)
+    place.add(entries("a"), store)
+    first = memory.manifests["team/cache"]["main"]
+    place._pause = lambda _seconds: memory.manifests["team/cache"].update(main=first)
+    with pytest.raises(StoreError) as caught:
+        place.add(entries("b"), store)
+    assert caught.value.reason == "cache-busy"
+
+
+def test_what_lacks_its_layers_in_the_registry_is_not_kept(tmp_path: Path, store: Store, memory: Memory) -> None:
+    tagged(memory, store).add(entries("a"), store)
+    del memory.blobs["team/cache"][digest("a")]
+    other = Store.open(tmp_path / "other")
+    other.put_bytes(b"b", LAYER)
+    tagged(memory, other).add(entries("b"), other)
+    assert tagged(memory, store).read() == entries("b")
+
+
+def test_a_registry_that_does_not_answer_is_a_word(store: Store, memory: Memory) -> None:
+    memory.login = "user:word"
+    words: list[str] = []
+    assert Importer(store, [("it", tagged(memory, store))], words.append).find(digest("key a")) is None
+    assert len(words) == 1 and "cannot be read" in words[0]
+    with pytest.raises(XxError):
+        tagged(memory, store).add(entries("a"), store)

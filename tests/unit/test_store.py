@@ -180,3 +180,12 @@ def test_a_hostile_descriptor_is_refused(change: dict[str, object]) -> None:
 def test_a_descriptor_survives_json() -> None:
     given = Descriptor("a/b", GOOD["digest"], 5, Platform.parse("linux/arm/v7"), (("k", "v"),))  # type: ignore[arg-type]
     assert Descriptor.from_json(json.loads(json.dumps(given.to_json()))) == given
+
+
+def test_a_relative_name_is_one_of_the_folder_that_it_was_given_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = Store.open(Path("store"))
+    monkeypatch.chdir("/")
+    assert store.root == tmp_path / "store" and store.read(store.put_bytes(b"x", "text/plain").digest) == b"x"

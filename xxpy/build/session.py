@@ -33,8 +33,9 @@ from xxpy.build.plan import Accelerate, Emulation, Plan, check_emulation, make_p
 from xxpy.build.registry.client import Registries
 from xxpy.build.remotecache.exporting import collect, wanted_layers
 from xxpy.build.remotecache.importing import Importer
-from xxpy.build.remotecache.places import place_of
-from xxpy.build.remotecache.spec import INLINE, Cache
+from xxpy.build.remotecache.local import LocalPlace
+from xxpy.build.remotecache.places import Place
+from xxpy.build.remotecache.spec import INLINE, LOCAL, Cache
 from xxpy.build.remotes import Remotes
 from xxpy.build.runsettings import RunSettings
 from xxpy.build.store import INDEX_TYPE, Store
@@ -165,7 +166,7 @@ def solve_order(order: Order, plan: Plan, store: Store, listener: Listener) -> O
             outcome = _export(order, plan, store, outcome, output, listener)
         for cache in order.cache_to:
             if cache.kind != INLINE:
-                _export_cache(cache, store, job, listener)
+                _export_cache(cache, order, store, job, listener)
     if order.cache_from or not all(step.cached for step in outcome.steps.values()):
         _keep_below(order, store, listener)
     return outcome
@@ -180,14 +181,23 @@ def _keep_below(order: Order, store: Store, listener: Listener) -> None:
 
 
 def _imports(order: Order, store: Store, listener: Listener) -> Importer | None:
-    sources = [(str(each), place_of(each)) for each in order.cache_from]
+    sources = [(str(each), _place_of(each, order, store, listener)) for each in order.cache_from]
     return Importer(store, sources, lambda text: listener(Notice(text))) if sources else None
 
 
-def _export_cache(cache: Cache, store: Store, job: Job, listener: Listener) -> None:
+def _place_of(cache: Cache, order: Order, store: Store, listener: Listener) -> Place:
+    if cache.kind == LOCAL:
+        return LocalPlace(cache)
+    # Most builds have no such cache.
+    from xxpy.build.remotecache.registry import RegistryPlace
+
+    return RegistryPlace(cache, store, Registries(order.host_ca.bundle), listener)
+
+
+def _export_cache(cache: Cache, order: Order, store: Store, job: Job, listener: Listener) -> None:
     listener(Exporting(f"adding to the cache {cache}"))
     try:
-        place_of(cache).add(collect(store, job, cache.mode), store)
+        _place_of(cache, order, store, listener).add(collect(store, job, cache.mode), store)
     except XxError as error:
         if not cache.ignore_error:
             raise

@@ -109,6 +109,8 @@ class Store:
         Raises StoreError: ``store-version`` (another layout version), ``store-foreign`` (a directory of something
         else), ``store-unwritable``, ``disk-full``.
         """
+        # Whoever works in the store changes its folder.
+        root = root.absolute()
         store = cls(root)
         with storing(root):
             root.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -61,6 +61,17 @@ class Puller:
         """Those that an image is there for. Raises as `look_up`."""
         return tuple(one.platform for one in self._manifests(reference) if one.platform is not None)
 
+    def manifest(self, reference: Reference, one: Descriptor | None = None) -> Descriptor:
+        """Have the manifest or index that ``reference`` stands for in the store, or ``one`` of its repository.
+
+        Raises RegistryError, SourceError (``image-unsupported``).
+        """
+        return self._manifest(reference, one.digest if one else reference.target, one)
+
+    def blob(self, reference: Reference, blob: Descriptor) -> None:
+        """Have a blob of the repository in the store. Raises RegistryError, StoreError."""
+        self._fetch_blob(reference, blob, Meter("", blob.size, lambda _event: None))
+
     def look_up(self, reference: Reference, platform: Platform) -> Pulled:
         """What ``reference`` is for ``platform``, manifest and config in the store.
 
@@ -146,7 +157,7 @@ class Puller:
         if config.size > MOST_CONFIG:
             raise _unsupported(reference, f"its config has more than {MOST_CONFIG} bytes")
         if not self._store.holds(config):
-            self._fetch_blob(reference, config, Meter("", config.size, lambda _event: None))
+            self.blob(reference, config)
 
     def _manifest(self, reference: Reference, target: str, expected: Descriptor | None) -> Descriptor:
         """Have the index or manifest ``target`` in the store, from the first endpoint that gives a right one."""

@@ -14,7 +14,7 @@ from urllib.parse import quote, urljoin
 from xxpy.build.descriptor import Descriptor
 from xxpy.build.engine.namespace import interruptible
 from xxpy.build.events import Event
-from xxpy.build.image import INDEX_TYPES, image_manifests
+from xxpy.build.image import INDEX_TYPES
 from xxpy.build.registry.answers import BROKEN, BUSY, FAILS, TIMEOUT, UNREACHABLE, WRONG, refused
 from xxpy.build.registry.client import TRIES, Client, Registries
 from xxpy.build.registry.pull import remember_repository, repository_with
@@ -60,7 +60,7 @@ class _Pusher:
         self._scope = self._client.scope(self._repository, "pull,push")
 
     def push(self, top: Descriptor, listener: Callable[[Event], None]) -> None:
-        manifests = image_manifests(self._store, top) if top.media_type in INDEX_TYPES else [top]
+        manifests = self._manifests(top)
         blobs: dict[str, Descriptor] = {}
         for manifest in manifests:
             body = self._store.read_json(manifest.digest)
@@ -74,6 +74,13 @@ class _Pusher:
             self._put_manifest(manifest, manifest.digest)
         target = top.digest if self._push.by_digest else self._push.reference.target
         self._put_manifest(top, target)
+
+    def _manifests(self, top: Descriptor) -> list[Descriptor]:
+        """All that an index lists, attestations too; a manifest itself."""
+        if top.media_type not in INDEX_TYPES:
+            return [top]
+        listed = self._store.read_json(top.digest).get("manifests")
+        return [Descriptor.from_json(each) for each in listed] if isinstance(listed, list) else []
 
     # -- blobs ---------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 from xxpy.build.descriptor import Descriptor
 from xxpy.build.image import INDEX_TYPES, MANIFEST_TYPE
 from xxpy.build.remotecache.entries import CONFIG_TYPE, Entries, OtherVersion, read_entries, read_inline
-from xxpy.build.remotecache.spec import Cache
 from xxpy.build.store import Store
 from xxpy.errors import StoreError
 
@@ -72,10 +71,3 @@ def manifest_of(config: Descriptor, entries: Entries) -> dict[str, object]:
         "config": config.to_json(),
         "layers": [layer.to_json() for layer in entries.descriptors()],
     }
-
-
-def place_of(cache: Cache) -> Place:
-    """Where ``cache`` is kept."""
-    from xxpy.build.remotecache.local import LocalPlace
-
-    return LocalPlace(cache)

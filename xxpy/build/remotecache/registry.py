@@ -1,0 +1,134 @@
+"""A cache in a registry: a manifest under a tag, beside images or in their place.
+
+A registry knows no "add": who writes a tag replaces what it stood for. So what is there is read, added to and written,
+and read again a little later, until what was added is in it: whoever wrote in between had read before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from collections.abc import Callable
+from typing import Any
+
+from xxpy.build.descriptor import Descriptor
+from xxpy.build.events import Event
+from xxpy.build.image import INDEX_TYPES, MANIFEST_TYPE
+from xxpy.build.registry.answers import MISSING
+from xxpy.build.registry.client import Client, Registries
+from xxpy.build.registry.pull import Puller
+from xxpy.build.registry.push import Push, push_image
+from xxpy.build.registry.reference import Reference, parse_reference
+from xxpy.build.remotecache.entries import CONFIG_TYPE, Entries, OtherVersion
+from xxpy.build.remotecache.places import entries_of, manifest_of
+from xxpy.build.remotecache.spec import Cache
+from xxpy.build.store import Store
+from xxpy.errors import RegistryError, StoreError, XxError
+
+_ROUNDS = 20
+_LEAST_WAIT = 0.5
+"""Seconds before what was written is looked at: longer than others take from reading the tag to writing it."""
+
+
+class _Own(Registries):
+    """A registry without its mirrors: those may be late."""
+
+    def __init__(self, registries: Registries, insecure: bool) -> None:
+        self._registries = registries
+        self._insecure = insecure
+
+    def clients(self, reference: Reference) -> list[Client]:
+        """See `Registries.clients`."""
+        return [self._registries.own(reference, insecure=self._insecure)]
+
+
+class RegistryPlace:
+    """A `Place` in a registry; ``store`` gets what is read."""
+
+    def __init__(
+        self,
+        cache: Cache,
+        store: Store,
+        registries: Registries,
+        listener: Callable[[Event], None],
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._reference = parse_reference(cache.place)
+        self._insecure = cache.insecure
+        self._store = store
+        self._registries = registries
+        self._listener = listener
+        self._pause = pause
+
+    def read(self) -> Entries:
+        """See `Place.read`."""
+        puller = self._puller()
+        try:
+            top = puller.manifest(self._reference)
+        except RegistryError as error:
+            if error.reason == MISSING:
+                return Entries()
+            raise
+
+        def json_of(one: Descriptor) -> dict[str, Any]:
+            if one.media_type in (MANIFEST_TYPE, *INDEX_TYPES):
+                puller.manifest(self._reference, one)
+            else:
+                puller.blob(self._reference, one)
+            return self._store.read_json(one.digest)
+
+        return entries_of(top, json_of)
+
+    def fetch(self, layer: Descriptor, store: Store) -> None:
+        """See `Place.fetch`."""
+        self._puller().blob(self._reference, layer)
+
+    def add(self, entries: Entries, store: Store) -> int:
+        """See `Place.add`."""
+        # The layers first: between reading the tag and writing it there should be no time.
+        self._push(entries, by_digest=True)
+        for _ in range(_ROUNDS):
+            began = time.monotonic()
+            self._push_with(entries, self._there())
+            self._pause(_LEAST_WAIT * random.uniform(1, 2) + 2 * (time.monotonic() - began))
+            if entries.within(self._there()):
+                return sum(layer.size for layer in entries.descriptors())
+        raise StoreError(
+            f"others write to the cache {self._reference} all the time: what was added does not stay",
+            remedy="give them caches of their own: --cache-from takes several",
+            reason="cache-busy",
+        )
+
+    def _there(self) -> Entries:
+        """What there is to add to; what this version cannot read is to be replaced."""
+        with contextlib.suppress(OtherVersion):
+            try:
+                return self.read()
+            except StoreError as error:
+                if error.reason not in ("cache-invalid", "json-invalid", "descriptor-invalid", "digest-invalid"):
+                    raise
+        return Entries()
+
+    def _push_with(self, entries: Entries, there: Entries) -> None:
+        """Push what is there with ``entries`` over it; those alone where layers of the others are lost."""
+        try:
+            self._push(entries.over(there))
+        except XxError as error:
+            if error.reason != "blob-missing":
+                raise
+            self._push(entries)
+
+    def _push(self, entries: Entries, *, by_digest: bool = False) -> None:
+        config = self._store.put_json(entries.config(), CONFIG_TYPE)
+        manifest = self._store.put_json(manifest_of(config, entries), MANIFEST_TYPE)
+        push = Push(self._reference, by_digest, self._insecure)
+        push_image(self._store, manifest, [push], self._registries, self._listener if by_digest else _untold)
+
+    def _puller(self) -> Puller:
+        # What a name stands for is asked once by each.
+        return Puller(self._store, _Own(self._registries, self._insecure))
+
+
+def _untold(event: Event) -> None:
+    """What has been told of is not told of again."""
