@@ -397,3 +397,20 @@ def test_load_into_an_engine(xx: Xx, tmp_path: Path) -> None:
     other = "linux/s390x,linux/riscv64"
     done = xx.build("FROM scratch\n", "--platform", other, "-t", "x", "--load", env=env)
     assert done.code == 2 and "one platform" in error_of(done), done
+
+
+def test_an_image_is_inspected_and_merged_out_of_registries(pushed: str, registry: str, xx: Xx, empty: Xx) -> None:
+    shown = empty.run("inspect", "--format", "json", pushed)
+    assert shown.code == 0, shown
+    images = json.loads(shown.out)["images"]
+    assert [each["platform"] for each in images] == BOTH.split(",")
+    layers = [empty.store / "blobs/sha256" / each["layers"][-1]["digest"].removeprefix("sha256:") for each in images]
+    assert not any(each.exists() for each in layers), "layers are not needed to tell of them"
+    other = f"{registry}/team/other:1"
+    done = xx.build("FROM busybox\nRUN echo other >/other\n", "--platform", "linux/arm64", "-t", other, "--push")
+    assert done.code == 0, done
+    assert empty.run("merge", "-t", "both", f"docker://{pushed}", f"docker://{other}").code == 5
+    assert empty.run("merge", "-t", "both", f"docker://{pushed}", pushed).code == 0
+    assert all(each.exists() for each in layers) and wrong_in(empty.store) == []
+    missing = empty.run("inspect", f"docker://{registry}/team/none:1")
+    assert missing.code == 5 and "none" in missing.err

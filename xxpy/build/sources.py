@@ -1,4 +1,4 @@
-"""Where an image may be read from: a name of the store, a folder with an OCI layout, an archive. One Protocol for all.
+"""Where an image may be read from: the store, an OCI layout, an archive, a registry. One Protocol for all.
 
 Sources: OCI image-spec, image-index.md; BuildKit's docs/attestations/attestation-storage.md for the annotations of
 attestations.
@@ -24,6 +24,9 @@ from xxpy.errors import SourceError, StoreError, UsageError
 
 REFERENCE_TYPE, REFERENCE_DIGEST = "vnd.docker.reference.type", "vnd.docker.reference.digest"
 """Annotations of an index's entry that is about another entry: what it is, and of which manifest."""
+
+REMOTE = "docker://"
+"""What skopeo, too, has before the name of an image in its registry."""
 
 _DEEPEST = 4
 _MOST_MANIFESTS = 500
@@ -101,11 +104,18 @@ class LayoutSource:
 def opened(store: Store, text: str) -> Iterator[Source]:
     """What ``text`` names: an image of the store or a digest in it, else ``PATH[:TAG][@DIGEST]``, a folder or a file.
 
-    Raises SourceError (``image-missing``, ``layout-missing``, ``bad-archive``, …), UsageError, StoreError.
+    ``docker://NAME`` is the image of a registry, and so is a NAME with a host that is none of these. Raises SourceError
+    (``image-missing``, ``layout-missing``, ``bad-archive``, …), RegistryError, UsageError, StoreError.
     """
-    known = None if text.startswith((LAYOUT, "/", "./", "../")) else _in_store(store, text)
+    known = None if text.startswith((LAYOUT, REMOTE, "/", "./", "../")) else _in_store(store, text)
     if known is not None:
         yield known
+        return
+    if text.startswith(REMOTE) or _in_registry(text):
+        # Most images that are looked at are here.
+        from xxpy.build.registry.source import RegistrySource
+
+        yield RegistrySource(store, text.removeprefix(REMOTE))
         return
     layout = _place(text)
     if layout.folder.is_dir():
@@ -129,6 +139,18 @@ def _in_store(store: Store, text: str) -> Source | None:
     return StoreSource(store, short_name(full), found) if found is not None else None
 
 
+def _in_registry(text: str) -> bool:
+    """Whether ``text`` is a name that says its host, as in ``ghcr.io/a/b``, and there is no such path."""
+    host, slash, _ = text.partition("/")
+    says_host = bool(slash) and host not in ("", ".", "..") and (bool(set(host) & set(".:")) or host == "localhost")
+    if not says_host or text.startswith(LAYOUT) or Path(text).exists() or Path(host).exists():
+        return False
+    with contextlib.suppress(UsageError):
+        normalize_name(text)
+        return True
+    return False
+
+
 def _place(text: str) -> Layout:
     """The path that is meant; a name with a colon may be one itself."""
     whole = text.removeprefix(LAYOUT)
@@ -136,7 +158,7 @@ def _place(text: str) -> Layout:
     if not layout.folder.exists():
         raise SourceError(
             f"there is no image {text[:200]} in the store, and no such file or folder",
-            remedy="xx images lists what the store has; archives and layouts are named by their path",
+            remedy="xx images lists what the store has; archives and layouts go by their path, others by docker://NAME",
             reason="image-missing",
         )
     return layout
