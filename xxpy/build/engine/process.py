@@ -21,6 +21,8 @@ debug = False
 """True echoes each command line to stderr before it runs (``xx --debug``)."""
 
 _TAIL = 2000
+_PATIENCE = 10
+"""Seconds that a program which is interrupted has to end by itself."""
 _USER = r"(?<=://)[^/@\s]*@"
 
 
@@ -135,6 +137,44 @@ def feed(argv: Sequence[str], write: Callable[[IO[bytes]], None], *, env: Mappin
         code = child.wait()
         printed.seek(0)
         return code, printed.read(_TAIL).decode(errors="replace")
+
+
+def follow(argv: Sequence[str], on_output: Callable[[bytes], None], *, env: Mapping[str, str]) -> int:
+    """As `stream`, for a program that has work elsewhere to end: in a process group of its own, so that a ctrl-C is
+    ours to hand on.
+
+    Where the block ends early it gets SIGINT and `_PATIENCE` seconds, and is gone when the error goes on.
+    """
+    _echo(argv)
+    try:
+        child = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=dict(env),
+            bufsize=0,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise _unstartable(argv[0], "", error) from None
+    assert child.stdout is not None
+    try:
+        while data := child.stdout.read(65536):
+            on_output(data)
+        code = child.wait()
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.communicate(timeout=_PATIENCE)
+        raise
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.stdout.close()
+        child.wait()
+    return code if code >= 0 else 128 - code
 
 
 def serve(argv: Callable[[int], Sequence[str]], seconds: float) -> None:
