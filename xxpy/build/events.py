@@ -6,7 +6,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from xxpy.build.graph import Digest
+from xxpy.build.naming import StepName
+from xxpy.build.plan import How
 from xxpy.build.twins.compare import Comparison
+
+
+@dataclass(frozen=True)
+class StepAdded:
+    """An engine has a step that the plan has not: what it is called, its line (0 for none) and where it runs.
+
+    It comes before any other event of that step.
+    """
+
+    vertex: Digest
+    name: StepName
+    line: int
+    how: How
 
 
 @dataclass(frozen=True)
@@ -70,5 +85,5 @@ class Notice:
     text: str
 
 
-Event = StepStarted | StepOutput | StepDone | Compared | Exporting | Transfer | Notice
+Event = StepAdded | StepStarted | StepOutput | StepDone | Compared | Exporting | Transfer | Notice
 Listener = Callable[[Event], None]

@@ -17,7 +17,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any, TextIO
 
-from xxpy.build.events import Compared, Event, Exporting, Listener, Notice, StepDone, StepOutput, StepStarted, Transfer
+from xxpy.build.events import (
+    Compared,
+    Event,
+    Exporting,
+    Listener,
+    Notice,
+    StepAdded,
+    StepDone,
+    StepOutput,
+    StepStarted,
+    Transfer,
+)
 from xxpy.build.graph import Digest
 from xxpy.build.naming import Lines, StepName, harmless, step_names, steps_for_twins
 from xxpy.build.plan import Plan
@@ -106,6 +117,10 @@ class Plain:
                 self._transfers[event.text] = self._extra
             yield f"#{self._transfers[event.text]} {harmless(str(event))}"
             return
+        if isinstance(event, StepAdded):
+            self._extra = max(self._extra, event.name.number)
+            self._names[event.vertex] = event.name
+            return
         name = self._names[event.vertex]
         yield from self._head(event.vertex, name)
         if isinstance(event, Compared):
@@ -147,7 +162,7 @@ class RawJson:
 
     def __init__(self, plan: Plan, stream: TextIO) -> None:
         self._names = step_names(plan)
-        self._plan = plan
+        self._about = {digest: (step.vertex.label.line, step.how) for digest, step in plan.steps.items()}
         self._writer = _Writer(stream)
         self._lock = threading.Lock()
         self._decoders: dict[Digest, codecs.IncrementalDecoder] = {}
@@ -155,6 +170,10 @@ class RawJson:
 
     def __call__(self, event: Event) -> None:
         with self._lock:
+            if isinstance(event, StepAdded):
+                self._names[event.vertex] = event.name
+                self._about[event.vertex] = (event.line, event.how)
+                return
             self._writer.write(json.dumps(self._object(event)) + "\n")
 
     def _object(self, event: Event) -> dict[str, Any]:
@@ -169,8 +188,8 @@ class RawJson:
             fields["data"] = self._decoders.pop(event.vertex).decode(b"", final=True)
         if isinstance(event, (StepStarted, StepOutput, StepDone, Compared)) and event.vertex not in self._named:
             self._named.add(event.vertex)
-            step = self._plan.steps[event.vertex]
-            fields["step"] = asdict(self._names[event.vertex]) | {"line": step.vertex.label.line, "how": step.how.value}
+            line, how = self._about[event.vertex]
+            fields["step"] = asdict(self._names[event.vertex]) | {"line": line, "how": how.value}
         return fields
 
 

@@ -18,7 +18,18 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
-from xxpy.build.events import Compared, Event, Exporting, Listener, Notice, StepDone, StepOutput, StepStarted, Transfer
+from xxpy.build.events import (
+    Compared,
+    Event,
+    Exporting,
+    Listener,
+    Notice,
+    StepAdded,
+    StepDone,
+    StepOutput,
+    StepStarted,
+    Transfer,
+)
 from xxpy.build.graph import Digest
 from xxpy.build.naming import Lines, harmless, step_names, steps_for_twins
 from xxpy.build.plan import How, Plan
@@ -51,8 +62,8 @@ class Screen:
     """The state of the build as a rich renderable: a header line, then the running steps, never more than fits."""
 
     def __init__(self, plan: Plan) -> None:
-        self._plan = plan
         self._names = step_names(plan)
+        self._hows = {digest: step.how for digest, step in plan.steps.items()}
         self._for_twins = steps_for_twins(plan)
         self._lock = threading.Lock()
         self._running: dict[Digest, _Running] = {}
@@ -64,7 +75,9 @@ class Screen:
     def take(self, event: Event) -> Row | Text | None:
         """Note an event; the line that it leaves for good, if it does."""
         with self._lock:
-            if isinstance(event, StepStarted):
+            if isinstance(event, StepAdded):
+                self._names[event.vertex], self._hows[event.vertex] = event.name, event.how
+            elif isinstance(event, StepStarted):
                 self._running[event.vertex] = _Running(event.at)
             elif isinstance(event, StepOutput):
                 if event.vertex in self._running:
@@ -98,7 +111,7 @@ class Screen:
         return self._line(event.vertex, self._how(event.vertex), event.seconds, "green")
 
     def _how(self, vertex: Digest) -> str:
-        return "emulated" if self._plan.steps[vertex].how is How.EMULATED else ""
+        return "emulated" if self._hows[vertex] is How.EMULATED else ""
 
     def _line(self, vertex: Digest, state: str, seconds: float | None, style: str) -> Row:
         right = " ".join(part for part in (state, "" if seconds is None else _seconds(seconds)) if part)
@@ -118,7 +131,7 @@ class Screen:
                     yield _cut(f"   {text}", "dim")
 
     def _header(self) -> Text:
-        total, seconds = len(self._plan.steps), _seconds(time.monotonic() - self._begun)
+        total, seconds = len(self._names), _seconds(time.monotonic() - self._begun)
         words = [f"{self.ended or 'Building'} {self._done}/{total}", f"{self._cached} cached"]
         if self._failed:
             words.append(f"{self._failed} failed")
