@@ -16,7 +16,6 @@ from xxpy.errors import XxError
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ("--builder b", "xx itself"),
         ("--cache-from type=gha", "registry"), ("--cache-to type=s3,bucket=b", "inline"),
         ("--cgroup-parent x", "systemd-run"),
         ("--sbom true", "no attestation"), ("--provenance mode=max", "no attestation"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from xxpy.build.descriptor import Descriptor
 from xxpy.build.graph import Digest
+from xxpy.build.plan import Plan
 from xxpy.build.twins.compare import Comparison
 from xxpy.platforms import Platform
 
@@ -59,7 +60,8 @@ class Outcome:
 
     Where no image was wanted there are no ``images``, and ``index`` is empty.
     ``roots`` has for each vertex that is a result the snapshots of its files, from the lowest up. ``written`` is what
-    the last output of images holds, an index or a manifest, None where it is the index.
+    the last output of images holds, an index or a manifest, None where it is the index. ``plan`` is what was done,
+    where that is more than what was planned, else None. ``metadata`` is what the engine has to say besides.
     """
 
     index: Digest
@@ -67,3 +69,5 @@ class Outcome:
     steps: Mapping[Digest, StepOutcome]
     roots: Mapping[Digest, tuple[str, ...]] = field(default_factory=dict)
     written: Descriptor | None = None
+    plan: Plan | None = None
+    metadata: Mapping[str, object] = field(default_factory=dict)

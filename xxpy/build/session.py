@@ -5,27 +5,33 @@ The command line, and whoever else has something built (the xx image of this ver
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from xxpy.build.anew import check_stages, vertices_anew
 from xxpy.build.annotations import INDEX_DESCRIPTOR, Annotation, chosen
+from xxpy.build.builders import BUILT_IN, Builder
+from xxpy.build.buildkit.engine import BuildKit, handed_dockerfile
 from xxpy.build.contexts import Contexts, open_all
 from xxpy.build.credentials import Credentials
 from xxpy.build.deliver import deliver_image
 from xxpy.build.descriptor import Descriptor
 from xxpy.build.dockerfile.bases import Images
 from xxpy.build.dockerfile.front import Request, make_graph
+from xxpy.build.dockerfile.instructions import Dockerfile
 from xxpy.build.dockerfile.parse import check_syntax, parse
 from xxpy.build.dockerfile.scope import PROXIES
-from xxpy.build.engine import Job
+from xxpy.build.engine import Engine, Job, Recipe
 from xxpy.build.engine.embedded import Embedded
 from xxpy.build.engine.images import base_layers
 from xxpy.build.engine.namespace import interruptible
+from xxpy.build.engine.workfolder import work_folder
 from xxpy.build.events import Exporting, Listener, Notice
+from xxpy.build.graph import SCRATCH, Graph, ImageConfig, Result
 from xxpy.build.hostca import HostCa
-from xxpy.build.keys import compute_keys
+from xxpy.build.keys import Keys, compute_keys
 from xxpy.build.limit import keep_below
 from xxpy.build.outcome import Outcome
 from xxpy.build.outputs import GZIP, Output
@@ -39,10 +45,17 @@ from xxpy.build.remotecache.spec import INLINE, LOCAL, Cache
 from xxpy.build.remotes import Remotes
 from xxpy.build.runsettings import RunSettings
 from xxpy.build.store import INDEX_TYPE, Store
-from xxpy.build.trees import Tree, export_trees
 from xxpy.build.twins import LOADERS
 from xxpy.build.verdict import Verify, require_bases
-from xxpy.errors import DockerfileError, HostError, SourceError, StoreError, XxError
+from xxpy.errors import (
+    DockerfileError,
+    HostError,
+    SourceError,
+    StoreError,
+    UnsupportedError,
+    UsageError,
+    XxError,
+)
 from xxpy.platforms import Platform
 
 _MOST_TEXT = 4 << 20
@@ -58,6 +71,7 @@ class Order:
     ``cache_from`` and ``cache_to`` are caches besides the store's own.
     ``image`` asks for an image that neither a name nor an output asks for. ``limit`` is the bytes that the cache is
     kept below afterwards, None for any number.
+    ``pull`` has BuildKit ask for newer bases.
     """
 
     context: Path
@@ -84,6 +98,8 @@ class Order:
     cache_from: tuple[Cache, ...] = ()
     cache_to: tuple[Cache, ...] = ()
     limit: int | None = None
+    pull: bool = False
+    builder: Builder = BUILT_IN
 
     @property
     def makes_image(self) -> bool:
@@ -111,10 +127,10 @@ class Order:
 def plan_order(order: Order, images: Images) -> Plan:
     """Read the Dockerfile and decide where each step runs. Raises XxError."""
     host = Platform.host()
-    file = parse(read_dockerfile(order.file, order.place), order.place)
+    _, file = read_order(order)
+    if file is None:
+        return _unplanned(order, host)
     check_stages(file, order.no_cache_stages)
-    if syntax := order.build_args.get("BUILDKIT_SYNTAX", ""):
-        check_syntax(syntax)
     request = Request(
         order.platforms,
         host,
@@ -123,7 +139,7 @@ def plan_order(order: Order, images: Images) -> Plan:
         order.labels,
         order.run,
         order.contexts.sources,
-        twins=order.accelerate is not Accelerate.OFF and host.arch in LOADERS,
+        twins=order.builder.is_embedded and order.accelerate is not Accelerate.OFF and host.arch in LOADERS,
     )
     plan = make_plan(make_graph(file, request, images), host)
     check_emulation(plan, order.emulation, order.place)
@@ -131,17 +147,105 @@ def plan_order(order: Order, images: Images) -> Plan:
     return plan
 
 
+def read_order(order: Order) -> tuple[str, Dockerfile | None]:
+    """The Dockerfile's text, and what it says; None for that where BuildKit is to read what ``# syntax=`` names.
+
+    Raises DockerfileError, SourceError.
+    """
+    text = read_dockerfile(order.file, order.place)
+    try:
+        file = parse(text, order.place)
+        if syntax := order.build_args.get("BUILDKIT_SYNTAX", ""):
+            check_syntax(syntax)
+    except UnsupportedError as error:
+        if error.reason == "syntax-unsupported" and not order.builder.is_embedded:
+            return text, None
+        raise
+    return text, file
+
+
+def _unplanned(order: Order, host: Platform) -> Plan:
+    """A plan without a step. Raises UsageError (``not-served``)."""
+    if order.emulation is not Emulation.AUTO:
+        raise UsageError(
+            f"--emulation={order.emulation.value}: what runs where is not known of another front end's language",
+            remedy="leave it out, or leave the line # syntax= out",
+            reason="not-served",
+        )
+    results = tuple(Result(platform, SCRATCH, ImageConfig()) for platform in order.platforms)
+    return Plan(Graph({}, results), host, {}, ())
+
+
+def recipe_of(order: Order) -> Recipe:
+    """What an engine that reads the Dockerfile itself goes by. Raises as `read_order` does."""
+    text, parsed = read_order(order)
+    return Recipe(
+        order.file,
+        text,
+        parsed,
+        order.platforms,
+        order.build_args,
+        order.labels,
+        order.target,
+        order.no_cache_stages,
+        order.pull,
+        order.run,
+        order.contexts,
+        files=any(not output.is_image for output in order.outputs),
+    )
+
+
+def dockerfile_of(order: Order, plan: Plan, store: Store) -> str:
+    """The Dockerfile as the engine of ``order`` reads it. Raises DockerfileError (``name-taken``)."""
+    recipe = recipe_of(order)
+    return recipe.text if order.builder.is_embedded else handed_dockerfile(store, recipe, plan.graph, order.host_ca)
+
+
+@contextmanager
+def engine_for(builder: Builder, store: Store) -> Iterator[Engine]:
+    """The engine of ``builder``, with what it keeps while the block runs."""
+    if builder.is_embedded:
+        yield Embedded(store)
+        return
+    with work_folder(store) as work:
+        yield BuildKit(store, builder, work)
+
+
 def solve_order(order: Order, plan: Plan, store: Store, listener: Listener) -> Outcome:
     """Run what must be run of ``plan``, give the image its names and write it out. Raises XxError."""
+    with engine_for(order.builder, store) as engine:
+        job = _job(order, plan, store, listener)
+        outcome = engine.solve(job, listener)
+        for tag in order.tags:
+            store.tag(tag, index_of(store, outcome, order.annotations))
+        with interruptible():
+            for output in order.outputs:
+                if output.is_image:
+                    outcome = _export(order, plan, store, outcome, output, listener)
+                else:
+                    listener(Exporting(f"writing {output.dest if output.dest != '-' else 'the files to stdout'}"))
+                    engine.export_files(job, outcome, output, listener)
+            for cache in order.cache_to if order.builder.is_embedded else ():
+                if cache.kind != INLINE:
+                    _export_cache(cache, order, store, job, listener)
+    if order.cache_from or not all(step.cached for step in outcome.steps.values()):
+        _keep_below(order, store, listener)
+    return outcome
+
+
+def _job(order: Order, plan: Plan, store: Store, listener: Listener) -> Job:
     context = open_all(order.context, order.file, order.contexts, store.files)
-    remotes = Remotes(store, order.host_ca, order.credentials).find(plan.graph, order.place, listener)
-    keys = compute_keys(plan.graph, context, order.place, {digest: each.key for digest, each in remotes.items()})
+    remotes, keys = {}, Keys({})
+    if order.builder.is_embedded:
+        remotes = Remotes(store, order.host_ca, order.credentials).find(plan.graph, order.place, listener)
+        keys = compute_keys(plan.graph, context, order.place, {digest: each.key for digest, each in remotes.items()})
     proxies = tuple(f"{name}={value}" for name, value in order.build_args.items() if name in PROXIES)
-    job = Job(
+    return Job(
         plan,
         keys,
         context,
         order.place,
+        recipe_of(order),
         epoch=order.epoch,
         no_cache=order.no_cache,
         host_ca=order.host_ca,
@@ -158,18 +262,6 @@ def solve_order(order: Order, plan: Plan, store: Store, listener: Listener) -> O
         exported=frozenset().union(*(wanted_layers(plan.graph, each.mode) for each in order.cache_to)),
         inline=any(each.kind == INLINE for each in order.cache_to),
     )
-    outcome = Embedded(store).solve(job, listener)
-    for tag in order.tags:
-        store.tag(tag, index_of(store, outcome, order.annotations))
-    with interruptible():
-        for output in order.outputs:
-            outcome = _export(order, plan, store, outcome, output, listener)
-        for cache in order.cache_to:
-            if cache.kind != INLINE:
-                _export_cache(cache, order, store, job, listener)
-    if order.cache_from or not all(step.cached for step in outcome.steps.values()):
-        _keep_below(order, store, listener)
-    return outcome
 
 
 def _keep_below(order: Order, store: Store, listener: Listener) -> None:
@@ -205,16 +297,12 @@ def _export_cache(cache: Cache, order: Order, store: Store, job: Job, listener: 
 
 
 def _export(order: Order, plan: Plan, store: Store, outcome: Outcome, output: Output, listener: Listener) -> Outcome:
-    results = plan.graph.results
-    if output.is_image:
-        bases = {result.platform: base_layers(store, plan.graph, result) for result in results}
-        index = index_of(store, outcome, order.annotations)
-        written = deliver_image(store, index, order.tags, output, bases, Registries(order.host_ca.bundle), listener)
-        return replace(outcome, written=written)
-    listener(Exporting(f"writing {output.dest if output.dest != '-' else 'the files to stdout'}"))
-    trees = [Tree(result.platform, outcome.roots.get(result.root, ())) for result in results]
-    export_trees(store, trees, output, order.epoch, lambda text: listener(Notice(text)))
-    return outcome
+    # Of an image that BuildKit made it is not known which layers are its base's: all count as the build's own.
+    own = order.builder.is_embedded
+    bases = {each.platform: base_layers(store, plan.graph, each) for each in plan.graph.results} if own else {}
+    index = index_of(store, outcome, order.annotations)
+    written = deliver_image(store, index, order.tags, output, bases, Registries(order.host_ca.bundle), listener)
+    return replace(outcome, written=written)
 
 
 def index_of(store: Store, outcome: Outcome, annotations: tuple[Annotation, ...] = ()) -> Descriptor:

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from xxpy.build.annotations import parse_annotation
+from xxpy.build.buildkit.images import AnyImages
 from xxpy.build.checking import SeenImages, check_order, outline_order, targets_order
 from xxpy.build.engine import process
 from xxpy.build.hostca import parse_host_ca
@@ -29,10 +30,11 @@ from xxpy.build.registry.images import RegistryImages
 from xxpy.build.registry.pull import Puller
 from xxpy.build.remotecache.spec import parse_cache_from, parse_cache_to
 from xxpy.build.report import plan_as_json, print_plan, print_report, report_as_json
-from xxpy.build.session import Order, index_of, plan_order, solve_order
+from xxpy.build.session import Order, dockerfile_of, index_of, plan_order, read_order, solve_order
 from xxpy.build.store import Store
 from xxpy.build.using import using
 from xxpy.build.xximage import ImagesWithXx
+from xxpy.cli.builder import builder_option, chosen_builder
 from xxpy.cli.check import Call, check_options, one_line, show_checks, wanted_call
 from xxpy.cli.contexts import context_options, opened_contexts
 from xxpy.cli.delivery import chosen_outputs, delivery_options
@@ -45,6 +47,9 @@ from xxpy.cli.switches import SwitchCommand
 from xxpy.errors import UsageError, XxError
 from xxpy.platforms import Platform, parse_list
 
+PRINTED = ("plan", "plan-json", "dockerfile")
+"""What ``--print`` shows."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -56,7 +61,6 @@ class Options:
     metadata_file: Path | None
     iidfile: Path | None
     store: Path
-    pull: bool = False
 
 
 @click.command("build", cls=SwitchCommand, short_help="Build an image from a Dockerfile.")
@@ -90,8 +94,11 @@ class Options:
     help="How it is shown.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Show nothing but the image's ID.")
-@click.option("--print", "shown", type=click.Choice(("plan", "plan-json")), help="Print the plan, build nothing.")
+@click.option(
+    "--print", "shown", type=click.Choice(PRINTED), help="Print the plan, or what BuildKit gets; build nothing."
+)
 @click.option("--host-ca", metavar="auto|off|FILE", default="", help="Give steps this machine's CA certificates.")
+@builder_option
 @policy_options
 @run_options
 @click.option("--metadata-file", type=click.Path(path_type=Path), help="Write what was built, as JSON.")
@@ -156,10 +163,12 @@ def build_command(
             accelerate=chosen_acceleration(),
             run=run.settings(),
             credentials=run.credentials(),
+            pull=pull,
+            builder=chosen_builder(),
         )
         progress = "quiet" if quiet else progress
         order = _checked(order, quiet=progress == "quiet", told_of=bool(metadata_file or iidfile))
-        build(Options(order, progress, shown or "", metadata_file, iidfile, store or default_store(), pull))
+        build(Options(order, progress, shown or "", metadata_file, iidfile, store or default_store()))
 
 
 def _checked(order: Order, *, quiet: bool, told_of: bool) -> Order:
@@ -204,24 +213,30 @@ def _build(options: Options, store: Store) -> None:
     limited = replace(options.order, limit=store_limit(store))
     with opened_contexts(limited, store) as order:
         puller = Puller(store, Registries(order.host_ca.bundle))
-        pulled = RegistryImages(store, puller, shown.notice, anew=options.pull)
-        others = ImagesWithXx(store, shown, order.host_ca, dry=dry, others=pulled)
-        images = SeenImages(LayoutImages(store, others))
+        pulled = RegistryImages(store, puller, shown.notice, anew=order.pull)
+        own = order.builder.is_embedded
+        # BuildKit gets from registries by itself what the store has not.
+        found = LayoutImages(store, ImagesWithXx(store, shown, order.host_ca, dry=dry, others=pulled if own else None))
+        images = SeenImages(found if own else AnyImages(found))
         if call is not None:
             _call(order, images, call)
             return
         plan = plan_order(order, images)
+        if options.shown == "dockerfile":
+            click.echo(dockerfile_of(order, plan, store), nl=False)
+            return
         if options.shown:
             _print_plan(plan, options.shown)
             return
-        checked = check_order(order, images)
-        if error := checked.error():
+        checked = check_order(order, images) if read_order(order)[1] is not None else None
+        if checked is not None and (error := checked.error()):
             raise error
         with late_listener(options.progress, plan) as listener:
-            pulled.fetch(plan.graph, listener)
+            if own:
+                pulled.fetch(plan.graph, listener)
             outcome = solve_order(order, plan, store, listener)
-    _finish(options, plan, outcome, store)
-    if options.progress not in ("quiet", "rawjson") and checked.findings:
+    _finish(options, outcome.plan or plan, outcome, store)
+    if options.progress not in ("quiet", "rawjson") and checked is not None and checked.findings:
         with optional_output():
             sys.stderr.write(f"{one_line(checked)}\n")
 
@@ -284,6 +299,7 @@ def _finish(options: Options, plan: Plan, outcome: Outcome, store: Store) -> Non
         written = outcome.written or index_of(store, outcome, order.annotations)
         if options.metadata_file is not None:
             made = build_metadata(store, written, order.tags, order.outputs)
+            made |= outcome.metadata
             made["xx.report"] = report_as_json(plan, outcome)
             _write(options.metadata_file, json.dumps(made, indent=2) + "\n")
         if options.iidfile is not None:

@@ -20,7 +20,6 @@ _NO_ATTESTATIONS = "leave the flag out: no attestation is made"
 _LIMIT = "limit xx itself: systemd-run --user --scope -p MemoryMax=2g -p CPUQuota=50% xx build …"
 
 _REFUSED = {
-    "--builder": "leave the flag out: the builder is xx itself",
     "--cgroup-parent": "leave the flag out, or start xx itself in that cgroup: systemd-run --user --scope xx build …",
     "--policy": "leave the flag out: pin what the Dockerfile takes by digest, checksum or commit",
     "--resource": _LIMIT,
@@ -38,7 +37,6 @@ _REFUSED = {
 _SHORT = {"--memory": "-m", "--cpu-shares": "-c"}
 _SWITCHES = ("--squash",)
 _HELP = {
-    "--builder": "Not served: xx is the builder.",
     "--cgroup-parent": "Not served.",
     "--policy": "Not served.",
     "--resource": "Not served: set limits for xx itself.",

@@ -9,6 +9,7 @@ import click
 from xxpy import __version__
 from xxpy.cli.base import base_command
 from xxpy.cli.build import build_command
+from xxpy.cli.builder import builder_command
 from xxpy.cli.doctor import doctor_command
 from xxpy.cli.image import image_command
 
@@ -43,5 +44,5 @@ def main() -> None:
     """Build images for several platforms: what compiles runs natively, only what must is emulated."""
 
 
-for _command in (build_command, base_command, image_command, doctor_command):
+for _command in (build_command, base_command, image_command, builder_command, doctor_command):
     main.add_command(_command)

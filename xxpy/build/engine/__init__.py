@@ -1,31 +1,59 @@
-"""Engine: what solves a Plan. ``embedded`` runs the steps on this machine, in a user namespace of its own."""
+"""Engine: what solves a Plan. ``embedded`` runs the steps on this machine, in a user namespace of its own; ``buildkit``
+(`xxpy.build.buildkit`) has BuildKit run them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from xxpy.build.annotations import Annotation
 from xxpy.build.context import Context
 from xxpy.build.credentials import Credentials
+from xxpy.build.dockerfile.instructions import Dockerfile
 from xxpy.build.events import Listener
 from xxpy.build.graph import Digest
 from xxpy.build.hostca import HostCa
 from xxpy.build.keys import Keys
 from xxpy.build.outcome import Outcome
-from xxpy.build.outputs import GZIP
+from xxpy.build.outputs import GZIP, Output
 from xxpy.build.plan import Accelerate, Plan
+from xxpy.build.runsettings import RunSettings
 from xxpy.build.verdict import Verify
+from xxpy.platforms import Platform
 
 if TYPE_CHECKING:
+    from xxpy.build.contexts import Contexts
     from xxpy.build.engine.imports import Imports
     from xxpy.build.remotes import Remote
 
 
 @dataclass(frozen=True)
+class Recipe:
+    """What a Job's plan was made of, for an engine that reads the Dockerfile by itself.
+
+    ``text`` is the Dockerfile's, ``parsed`` None where ``# syntax=`` names another language, of which there is no plan.
+    ``files`` says that the files of the results are wanted too. The rest is as in `session.Order`.
+    """
+
+    file: Path
+    text: str
+    parsed: Dockerfile | None
+    platforms: tuple[Platform, ...]
+    build_args: Mapping[str, str]
+    labels: Mapping[str, str]
+    target: str
+    no_cache_stages: tuple[str, ...]
+    pull: bool
+    run: RunSettings
+    contexts: Contexts
+    files: bool
+
+
+@dataclass(frozen=True)
 class Job:
-    """All that an engine needs to know of one build.
+    """All that an engine needs to know of one build. ``keys`` are empty for an engine with a cache of its own.
 
     ``dockerfile`` is the path as the user wrote it, for errors. ``epoch`` is SOURCE_DATE_EPOCH, seconds since 1970, or
     None for the present time. ``no_cache`` runs every step again, ``anew`` names those that do.
@@ -41,6 +69,7 @@ class Job:
     keys: Keys
     context: Context
     dockerfile: str
+    recipe: Recipe
     epoch: int | None = None
     no_cache: bool = False
     host_ca: HostCa = field(default_factory=HostCa)
@@ -70,3 +99,6 @@ class Engine(Protocol):
 
         Raises StepError, SourceError, HostError, StoreError, VerifyError, Interrupted.
         """
+
+    def export_files(self, job: Job, outcome: Outcome, output: Output, listener: Listener) -> None:
+        """Write the files of the results of a job that was solved. Raises UsageError, StoreError, Interrupted."""

@@ -48,11 +48,13 @@ from xxpy.build.graph import Digest, ExecOp, FileOp, MergeOp, Mount, SourceOp, V
 from xxpy.build.keys import LOCAL
 from xxpy.build.naming import one_line
 from xxpy.build.outcome import ImageOutcome, Outcome, StepOutcome
+from xxpy.build.outputs import Output
 from xxpy.build.plan import How
 from xxpy.build.remotes import Remotes
 from xxpy.build.selection import clean
 from xxpy.build.sizes import measure
 from xxpy.build.store import Store
+from xxpy.build.trees import export_results
 from xxpy.errors import SourceError, XxError
 
 
@@ -89,6 +91,10 @@ class Embedded:
         outcome = run_inside(solver.work, listener, id_maps())
         assert isinstance(outcome, Outcome)
         return outcome
+
+    def export_files(self, job: Job, outcome: Outcome, output: Output, listener: Listener) -> None:
+        """See `Engine.export_files`. Raises besides HostError: overlays are mounted to read the files."""
+        export_results(self._store, job, outcome, output, listener)
 
 
 def _cached(records: Mapping[Digest, Record]) -> dict[Digest, StepOutcome]:

@@ -1,0 +1,187 @@
+"""The program buildx: where it is, what it says of a builder, and how a builder of ours becomes one of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from xxpy.build.builders import DOCKER, Builder
+from xxpy.build.engine import process
+from xxpy.build.naming import harmless
+from xxpy.build.tools import find_program
+from xxpy.errors import HostError, PlatformError, UsageError, XxError
+from xxpy.platforms import Platform
+
+_SECONDS = 60.0
+_QUICK = 10.0
+_NOT_HANDED = ("BUILDX_BUILDER", "BUILDKIT_PROGRESS", "BUILDX_METADATA_PROVENANCE", "SOURCE_DATE_EPOCH")
+_INSTALL = "apt-get install -y docker-buildx (Debian 13) or docker-buildx-plugin (Docker's own packages)"
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """What ``buildx inspect`` says of a builder.
+
+    ``driver`` is empty, and ``error`` says why, where it cannot be reached. ``platforms`` are those that its nodes say
+    they run, none before it has been started. ``features`` are what the driver can do, by buildx's name
+    (``OCI exporter``); a name that is not there is not known. ``nodes`` is their count.
+    """
+
+    driver: str
+    status: str
+    platforms: tuple[Platform, ...]
+    features: Mapping[str, bool]
+    nodes: int
+    error: str
+
+
+def environment(builder: Builder | None = None) -> dict[str, str]:
+    """The user's own environment, by which docker finds its settings, with what ``builder`` asks for.
+
+    What would change a build that the command line does not is left out.
+    """
+    kept = {name: value for name, value in os.environ.items() if name not in _NOT_HANDED}
+    for name, value in (builder.environment if builder else {}).items():
+        kept.pop(name, None)
+        if value:
+            kept[name] = value
+    return kept
+
+
+def find_buildx() -> tuple[str, ...]:
+    """What a command line of buildx begins with: ``docker buildx``, else the program itself.
+
+    Raises HostError (``buildx-missing``).
+    """
+    docker = find_program("docker")
+    if docker is not None:
+        try:
+            process.output_of([docker, "buildx", "version"], env=environment(), timeout=_QUICK)
+            return docker, "buildx"
+        except HostError:
+            pass
+    for name in ("docker-buildx", "buildx"):
+        if path := find_program(name):
+            return (path,)
+    raise HostError(
+        "docker has no buildx here" if docker else "neither docker nor buildx is installed",
+        remedy=f"{_INSTALL}, or build in our own engine: --builder embedded",
+        reason="buildx-missing",
+    )
+
+
+def inspect(program: Sequence[str], builder: Builder) -> Inspected | None:
+    """What buildx knows of ``builder``; None if it has none of that name.
+
+    Raises HostError (``builder-unreachable``).
+    """
+    # Only with --debug it lists what the driver can do.
+    debug = [program[0], "-D", *program[1:]] if len(program) > 1 else [*program, "-D"]
+    try:
+        text = process.output_of([*debug, "inspect", builder.instance], env=environment(builder), timeout=_SECONDS)
+    except HostError as error:
+        if re.search(r"no builder|no context|context .* not found", error.message):
+            return None
+        raise unreachable(builder, _last(error.message)) from None
+    return parse_inspect(text)
+
+
+def parse_inspect(text: str) -> Inspected:
+    """Read what ``docker buildx inspect`` prints: ``Name: value`` lines, and lists that are indented."""
+    fields: dict[str, list[str]] = {}
+    features: dict[str, bool] = {}
+    heading = ""
+    for line in text.splitlines():
+        name, _, value = (part.strip() for part in line.partition(":"))
+        if not line.startswith(" "):
+            heading = name
+            fields.setdefault(name, []).append(value)
+        elif heading == "Features" and value in ("true", "false"):
+            features[name] = value == "true"
+    return Inspected(
+        driver=_first(fields, "Driver"),
+        status=_first(fields, "Status"),
+        platforms=tuple(dict.fromkeys(each for text in fields.get("Platforms", []) for each in _platforms(text))),
+        features=features,
+        nodes=len(fields.get("Endpoint", [])),
+        error=harmless(_first(fields, "Error")),
+    )
+
+
+def _first(fields: Mapping[str, Sequence[str]], name: str) -> str:
+    return next(iter(fields.get(name, ())), "")
+
+
+def _platforms(text: str) -> Iterator[Platform]:
+    """One that the user has named at ``create`` has a star."""
+    for each in text.split(","):
+        try:
+            yield Platform.parse(each.strip().rstrip("*"))
+        except PlatformError:
+            continue
+
+
+def unreachable(builder: Builder, why: str) -> HostError:
+    """The error for a builder that does not answer."""
+    remedies = {
+        DOCKER: "start the Docker Engine, or name it: DOCKER_HOST, or docker context use",
+        "docker-container": "start the Docker Engine that its container runs in",
+        "kubernetes": "see that kubectl reaches the cluster: kubectl cluster-info",
+        "remote": f"see that a buildkitd listens at {builder.endpoint or 'its address'}",
+    }
+    fallback = f"see what buildx says: docker buildx inspect {builder.instance}"
+    return HostError(
+        f"the builder {builder.name} does not answer: {harmless(why)}",
+        remedy=f"{remedies.get(builder.driver, fallback)}; or build in our own engine: --builder embedded",
+        reason="builder-unreachable",
+    )
+
+
+def create_command(builder: Builder) -> tuple[str, ...]:
+    """What has buildx know ``builder``, behind the program. Of the docker driver it knows one for each context."""
+    options = [word for option in builder.options for word in ("--driver-opt", option)]
+    endpoint = [builder.endpoint] if builder.endpoint else []
+    return ("create", "--name", builder.name, "--driver", builder.driver, *options, *endpoint)
+
+
+def create(program: Sequence[str], builder: Builder) -> None:
+    """Have buildx know a builder of ours. Raises UsageError (``builder-refused``), HostError."""
+    if builder.driver == DOCKER:
+        return
+    try:
+        process.output_of([*program, *create_command(builder)], env=environment(builder), timeout=_SECONDS)
+    except HostError as error:
+        if error.reason != "program-failed":
+            raise
+        raise UsageError(
+            f"buildx does not take the builder {builder.name}: {_last(error.message)}",
+            remedy="see the driver's options in docs/builders.md, and what there is: xx builder ls",
+            reason="builder-refused",
+        ) from None
+
+
+def remove(program: Sequence[str], builder: Builder) -> str:
+    """Have buildx forget a builder of ours, with its container and cache; why it could not, if so."""
+    if builder.driver == DOCKER:
+        return ""
+    try:
+        process.output_of([*program, "rm", "--force", builder.name], env=environment(builder), timeout=_SECONDS)
+    except XxError as error:
+        return "" if "no builder" in error.message else _last(error.message)
+    return ""
+
+
+def listed(program: Sequence[str]) -> str:
+    """``buildx ls`` as JSON, an object a line; empty where buildx is too old to say it so, or takes too long."""
+    try:
+        return process.output_of([*program, "ls", "--format", "json"], env=environment(), timeout=_QUICK)
+    except HostError:
+        return ""
+
+
+def _last(message: str) -> str:
+    """buildx' last line, which is what is wrong."""
+    lines = [line for line in message.splitlines() if line.strip()]
+    return harmless(re.sub(r"^.*?ERROR: ", "", lines[-1])) if lines else "it does not say why"

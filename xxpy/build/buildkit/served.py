@@ -1,0 +1,81 @@
+"""What a builder cannot do, said before anything starts."""
+
+from __future__ import annotations
+
+from xxpy.build.builders import Builder
+from xxpy.build.buildkit.buildx import Inspected, unreachable
+from xxpy.build.engine import Job, Recipe
+from xxpy.build.events import Notice
+from xxpy.build.graph import ExecOp
+from xxpy.build.plan import Accelerate
+from xxpy.build.verdict import Mode
+from xxpy.errors import HostError, UsageError
+from xxpy.platforms import runs_natively
+
+_EMBEDDED = "leave it out, or build with --builder embedded"
+_STORE = (
+    "turn on the containerd image store (Docker's daemon.json: "
+    '{"features": {"containerd-snapshotter": true}}), or: xx builder create --driver docker-container --use'
+)
+
+
+def require_served(job: Job, recipe: Recipe) -> None:
+    """Refuse what BuildKit has no counterpart of. Raises UsageError (``not-served``)."""
+    problem = ""
+    if job.verify.mode in (Mode.ERROR, Mode.WARN):
+        problem = f"--verify={job.verify.mode.value}: what BuildKit has built is not looked at"
+    if job.accelerate is Accelerate.VERIFY:
+        problem = "--accelerate=verify: BuildKit starts no twins"
+    if any("::" in name for name in recipe.contexts.sources):
+        problem = "--build-context NAME::PLATFORM=…: buildx takes no platform there"
+    if problem:
+        raise UsageError(problem, remedy=_EMBEDDED, reason="not-served")
+
+
+def require_able(builder: Builder, found: Inspected | None, job: Job, recipe: Recipe) -> list[Notice]:
+    """Refuse what the driver cannot do, as far as it is known before it has been started; what may go wrong.
+
+    Raises UsageError (``builder-unknown``, ``builder-differs``), HostError (``builder-unreachable``,
+    ``driver-exporter``, ``driver-platforms``).
+    """
+    if found is None:
+        raise UsageError(
+            f"there is no builder {builder.name}", remedy="see what there is: xx builder ls", reason="builder-unknown"
+        )
+    if found.error or not found.driver:
+        raise unreachable(builder, found.error or "buildx does not say why")
+    if builder.own and found.driver != builder.driver:
+        raise UsageError(
+            f"buildx has a builder {builder.name} of driver {found.driver}, ours is of {builder.driver}",
+            remedy=f"remove one of them: docker buildx rm {builder.name}, or xx builder rm {builder.name}",
+            reason="builder-differs",
+        )
+    if len(recipe.platforms) > 1 and found.features.get("Multi-platform build") is False:
+        raise HostError(
+            f"the builder {builder.name} (driver {found.driver}) builds for one platform only",
+            remedy=f"name one --platform; or {_STORE}",
+            reason="driver-platforms",
+        )
+    if job.image and found.features.get("OCI exporter") is False:
+        raise HostError(
+            f"the builder {builder.name} (driver {found.driver}) writes no OCI images",
+            remedy=_STORE,
+            reason="driver-exporter",
+        )
+    return _foreign(builder, found, job)
+
+
+def _foreign(builder: Builder, found: Inspected, job: Job) -> list[Notice]:
+    """RUNs of platforms that the builder does not say it runs: it may have learnt of QEMU since it started."""
+    if not found.platforms:
+        return []
+    steps = [each.vertex for each in job.plan.steps.values() if isinstance(each.vertex.op, ExecOp)]
+    lines: dict[str, int] = {}
+    for vertex in steps:
+        platform = vertex.platform
+        if platform is not None and not any(runs_natively(platform, each) for each in found.platforms):
+            lines.setdefault(str(platform), vertex.label.line)
+    return [
+        Notice(f"{builder.name} does not say that it runs {platform} programs, as {job.dockerfile}:{line} needs")
+        for platform, line in lines.items()
+    ]
