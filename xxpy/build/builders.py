@@ -8,6 +8,7 @@ that folder holds the current one's name. Words and rules are those of ``docker 
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import os
 import re
@@ -101,6 +102,17 @@ def new_builder(name: str, driver: str, endpoint: str, options: tuple[str, ...])
 
 def _bad(message: str, remedy: str) -> UsageError:
     return UsageError(message, remedy=remedy, reason="bad-builder")
+
+
+def split_options(text: str) -> list[str]:
+    """The options of one ``--driver-opt``, a line of CSV: ``"nodeselector=a=1,b=2",namespace=x``.
+
+    Raises UsageError (``bad-builder``).
+    """
+    try:
+        return [each for each in next(csv.reader([text], strict=True), []) if each]
+    except csv.Error as error:
+        raise _bad(f"--driver-opt {text[:80]!r} is no line of CSV ({error})", "write --driver-opt KEY=VALUE") from None
 
 
 class Builders:

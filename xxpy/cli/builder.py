@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -20,6 +20,7 @@ from xxpy.build.builders import (
     buildx_own,
     config_folder,
     new_builder,
+    split_options,
 )
 from xxpy.build.buildkit import buildx
 from xxpy.build.naming import harmless
@@ -83,7 +84,7 @@ def create_command(endpoint: str, name: str, driver: str, options: tuple[str, ..
     """Make a builder. ENDPOINT is a Docker context or host, or the address of a buildkitd."""
     with told():
         builders = Builders(config_folder())
-        given = tuple(each for text in options for each in text.split(",") if each)
+        given = tuple(each for text in options for each in split_options(text))
         builder = new_builder(name or builders.free_name(driver), driver, endpoint, given)
         builders.add(builder)
         try:
@@ -158,7 +159,11 @@ def ls_command(form: str) -> None:
     """List our builders, then buildx's own where docker is there."""
     with told():
         builders = Builders(config_folder())
-        found = [*(_ours(each) for each in builders.all()), *_of_others(builders)]
+        theirs = _listed()
+        ours = builders.all()
+        found = [_ours(each, theirs.get(each.instance, {})) for each in ours]
+        hidden = {each.name for each in ours}
+        found += [_object(name, each) for name, each in theirs.items() if name not in hidden]
         current = builders.current()
         for each in found:
             each["Current"] = each["Name"] == current
@@ -169,11 +174,33 @@ def ls_command(form: str) -> None:
             _print_table(found)
 
 
-def _ours(builder: Builder) -> dict[str, Any]:
-    node: dict[str, Any] = {"Name": builder.name, "Endpoint": builder.endpoint}
+def _ours(builder: Builder, said: dict[str, Any]) -> dict[str, Any]:
+    """One of our builders, with what buildx tells of the instance that it is there, if it does."""
+    nodes = [_node(each) for each in said.get("Nodes") or [] if isinstance(each, dict)]
     if builder.is_embedded:
-        node |= {"Status": "running", "Version": f"xx {__version__}", "Platforms": _own_platforms()}
-    return {"Name": builder.name, "Driver": builder.driver, "Own": True, "Nodes": [node]}
+        nodes = [
+            {
+                "Name": builder.name,
+                "Endpoint": "",
+                "Status": "running",
+                "Version": f"xx {__version__}",
+                "Platforms": _own_platforms(),
+            }
+        ]
+    elif builder.environment or not nodes:
+        nodes = [_node({"Name": builder.name, "Endpoint": builder.endpoint})]
+    return {"Name": builder.name, "Driver": builder.driver, "Own": True, "Nodes": nodes}
+
+
+def _object(name: str, said: dict[str, Any]) -> dict[str, Any]:
+    """One of buildx's own builders."""
+    nodes = [_node(each) for each in said.get("Nodes") or [] if isinstance(each, dict)]
+    return {"Name": name, "Driver": str(said.get("Driver") or ""), "Own": False, "Nodes": nodes}
+
+
+def _node(said: dict[str, Any]) -> dict[str, Any]:
+    texts = {name: str(said.get(name) or "") for name in ("Name", "Endpoint", "Status", "Version")}
+    return texts | {"Platforms": [str(each) for each in said.get("Platforms") or []]}
 
 
 def _own_platforms() -> list[str]:
@@ -183,37 +210,21 @@ def _own_platforms() -> list[str]:
     return [str(host), *(str(each) for each in others if not runs_natively(each, host))]
 
 
-def _of_others(builders: Builders) -> Iterator[dict[str, Any]]:
-    """buildx's own, and nothing where there is no buildx; what it says of instances of ours goes with them."""
+def _listed() -> dict[str, dict[str, Any]]:
+    """What buildx lists, by name; nothing where there is no buildx."""
     try:
         text = buildx.listed(buildx.find_buildx())
     except HostError:
-        return
-    seen = {each.name for each in builders.all()}
+        return {}
+    found: dict[str, dict[str, Any]] = {}
     for line in text.splitlines():
         try:
             value = json.loads(line)
         except ValueError:
             continue
-        if isinstance(value, dict) and isinstance(value.get("Name"), str) and value["Name"] not in seen:
-            # buildx 0.13 lists the one of the current context twice.
-            seen.add(value["Name"])
-            nodes = [each for each in value.get("Nodes") or [] if isinstance(each, dict)]
-            yield {
-                "Name": value["Name"],
-                "Driver": str(value.get("Driver") or ""),
-                "Own": False,
-                "Nodes": [
-                    {
-                        "Name": str(node.get("Name") or ""),
-                        "Endpoint": str(node.get("Endpoint") or ""),
-                        "Status": str(node.get("Status") or ""),
-                        "Version": str(node.get("Version") or ""),
-                        "Platforms": [str(each) for each in node.get("Platforms") or []],
-                    }
-                    for node in nodes
-                ],
-            }
+        if isinstance(value, dict) and isinstance(value.get("Name"), str):
+            found.setdefault(value["Name"], value)
+    return found
 
 
 def _print_table(found: list[dict[str, Any]]) -> None:

@@ -141,9 +141,14 @@ def unreachable(builder: Builder, why: str) -> HostError:
 
 def create_command(builder: Builder) -> tuple[str, ...]:
     """What has buildx know ``builder``, behind the program. Of the docker driver it knows one for each context."""
-    options = [word for option in builder.options for word in ("--driver-opt", option)]
+    options = [word for option in builder.options for word in ("--driver-opt", _quoted(option))]
     endpoint = [builder.endpoint] if builder.endpoint else []
     return ("create", "--name", builder.name, "--driver", builder.driver, *options, *endpoint)
+
+
+def _quoted(option: str) -> str:
+    """One option as a line of CSV."""
+    return '"' + option.replace('"', '""') + '"' if set(option) & set(',"') else option
 
 
 def create(program: Sequence[str], builder: Builder) -> None:
