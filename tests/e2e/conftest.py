@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from buildkit import BuildKit, buildkit
 from conftest import kept, lacking
 from support import BOTH, Xx, kept_bases, store_from
 
@@ -38,6 +39,19 @@ def debian(tmp_path_factory: pytest.TempPathFactory, bases: object) -> Path:
         lacking("a C compiler for the dispatcher")
     kept("base", "debian:trixie", "--platform", BOTH)
     return store_from(kept_bases(), tmp_path_factory.mktemp("debian") / "store")
+
+
+@pytest.fixture(scope="module")
+def engine(bases: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BuildKit]:
+    """A real BuildKit that has busybox for both platforms and debian:trixie for this machine."""
+    folder = tmp_path_factory.mktemp("engine")
+    store = store_from(bases, tmp_path_factory.mktemp("engine-store") / "store")
+    (folder / "made").mkdir()
+    try:
+        with buildkit(folder, Xx(store, folder)) as running:
+            yield running
+    except RuntimeError as error:
+        lacking(str(error))
 
 
 @pytest.fixture

@@ -5,26 +5,12 @@ from __future__ import annotations
 import json
 import re
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from buildkit import BuildKit, buildkit
-from conftest import lacking
-from support import BOTH, ROOT, Xx, store_from
-
-
-@pytest.fixture(scope="module")
-def engine(bases: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BuildKit]:
-    folder = tmp_path_factory.mktemp("engine")
-    store = store_from(bases, tmp_path_factory.mktemp("engine-store") / "store")
-    (folder / "made").mkdir()
-    try:
-        with buildkit(folder, Xx(store, folder)) as running:
-            yield running
-    except RuntimeError as error:
-        lacking(str(error))
+from buildkit import BuildKit
+from support import BOTH, ROOT, Xx
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,172 @@
+"""Builders: their files, the commands of `xx builder`, and what buildx is asked and says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from xxpy.build.builders import BUILT_IN, Builder, Builders, new_builder, split_options
+from xxpy.build.buildkit.buildx import create_command, environment, parse_inspect
+from xxpy.cli.xx import main
+from xxpy.errors import StoreError, UsageError
+from xxpy.platforms import Platform
+
+BUILDX = """\
+#!/bin/sh
+echo "$@" >>"$LOG"
+case " $* " in
+    *" version "*) echo github.com/docker/buildx v0.13.1 ;;
+    *" ls "*) echo '{"Name":"default","Driver":"docker","Nodes":[{"Name":"default","Status":"running"}]}' ;;
+    *" create "*bad*) echo 'ERROR: invalid driver option bad' >&2; exit 1 ;;
+    *" inspect nobody"*) echo 'ERROR: no builder "nobody" found' >&2; exit 1 ;;
+esac
+"""
+
+
+@pytest.fixture
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Settings of the test's own, and a program docker that writes down what it is asked."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "docker").write_text(BUILDX)
+    (programs / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    monkeypatch.setenv("XX_CONFIG", str(tmp_path / "config"))
+    monkeypatch.setenv("LOG", str(tmp_path / "log"))
+    for name in ("XX_BUILDER", "BUILDX_BUILDER", "DOCKER_HOST", "DOCKER_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path / "log"
+
+
+def xx(*args: str) -> tuple[int, str]:
+    done = CliRunner().invoke(main, list(args))
+    return done.exit_code, done.output
+
+
+def test_a_builder_is_kept_used_and_removed(log: Path, tmp_path: Path) -> None:
+    made = xx("builder", "create", "--name", "far", "--driver", "remote", "--use", "tcp://host.test:1234")
+    assert made == (0, "far\n")
+    assert "buildx create --name far --driver remote tcp://host.test:1234" in log.read_text()
+    kept = json.loads((tmp_path / "config/builders/far.json").read_text())
+    assert kept == {"name": "far", "driver": "remote", "endpoint": "tcp://host.test:1234", "driver-opts": []}
+    code, out = xx("builder", "ls", "--format", "json")
+    listed = {each["Name"]: each for each in map(json.loads, out.splitlines())}
+    assert code == 0 and list(listed) == ["embedded", "far", "default"]
+    assert [each for each in listed if listed[each]["Current"]] == ["far"]
+    assert not listed["default"]["Own"] and listed["far"]["Own"]
+    assert xx("builder", "create", "--name", "far", "--driver", "docker")[0] == 2
+    assert xx("builder", "rm", "far") == (0, "far removed\n")
+    assert "buildx rm --force far" in log.read_text()
+    assert Builders(tmp_path / "config").current() == "embedded" and xx("builder", "rm", "far")[0] == 2
+
+
+def test_what_buildx_refuses_leaves_no_builder(log: Path, tmp_path: Path) -> None:
+    code, out = xx("builder", "create", "--name", "b", "--driver-opt", "bad=1")
+    assert code == 2 and "invalid driver option bad" in out
+    assert Builders(tmp_path / "config").all() == [BUILT_IN] and log.exists()
+
+
+def test_without_docker_ls_is_quiet_and_a_build_says_what_to_do(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bin/docker").unlink()
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setattr("xxpy.build.buildkit.buildx.find_program", lambda _name: None)
+    code, out = xx("builder", "ls")
+    assert code == 0 and out.startswith("NAME/NODE") and "embedded*" in out and "default" not in out
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    code, out = xx("build", "--store", str(tmp_path / "store"), "--builder", "default", str(tmp_path))
+    assert code == 4 and "neither docker nor buildx" in out and "--builder embedded" in out
+
+
+@pytest.mark.parametrize(("variable", "code"), [("XX_BUILDER", 2), ("BUILDX_BUILDER", 2)])
+def test_the_environment_names_a_builder(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, code: int
+) -> None:
+    monkeypatch.setenv(variable, "nobody")
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    store = str(tmp_path / "store")
+    found, out = xx("build", "--store", store, str(tmp_path))
+    assert found == code and "there is no builder nobody" in out
+    assert xx("build", "--store", store, "--builder", "embedded", "--print=plan", str(tmp_path))[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "driver", "endpoint", "options"),
+    [
+        ("a/b", "docker", "", ()), ("", "docker", "", ()), ("a", "vm", "", ()), ("a", "remote", "", ()),
+        ("a", "embedded", "x", ()), ("a", "docker", "", ("k=v",)), ("a", "kubernetes", "", ("k",)),
+        ("a", "docker", "-x", ()), ("a", "docker", "a b", ()),
+    ],
+)  # fmt: skip
+def test_refused(name: str, driver: str, endpoint: str, options: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError) as caught:
+        new_builder(name, driver, endpoint, options)
+    assert caught.value.reason == "bad-builder" and caught.value.remedy
+
+
+def test_a_damaged_file_is_named_and_can_be_removed(log: Path, tmp_path: Path) -> None:
+    builders = Builders(tmp_path / "config")
+    builders.add(Builder("b", "kubernetes"))
+    (tmp_path / "config/builders/b.json").write_text("{")
+    with pytest.raises(StoreError) as caught:
+        builders.get("b")
+    assert caught.value.reason == "builder-unreadable" and "b.json" in caught.value.message
+    assert builders.all() == [BUILT_IN] and builders.get("../b") is None
+    assert xx("builder", "rm", "b")[0] == 0 and builders.get("b") is None
+
+
+def test_command_lines_that_make_instances() -> None:
+    options = tuple(split_options('"nodeselector=a=1,b=2",namespace=x'))
+    assert options == ("nodeselector=a=1,b=2", "namespace=x")
+    builder = new_builder("k", "kubernetes", "", options)
+    assert create_command(builder) == (
+        "create", "--name", "k", "--driver", "kubernetes",
+        "--driver-opt", '"nodeselector=a=1,b=2"', "--driver-opt", "namespace=x",
+    )  # fmt: skip
+    assert create_command(new_builder("c", "docker-container", "ctx", ())) == (
+        "create", "--name", "c", "--driver", "docker-container", "ctx",
+    )  # fmt: skip
+
+
+def test_a_docker_builder_is_a_context_or_a_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///mine")
+    monkeypatch.setenv("BUILDX_BUILDER", "other")
+    host, context = Builder("a", "docker", "tcp://h:1"), Builder("b", "docker", "ctx")
+    assert host.instance == "default" and environment(host)["DOCKER_HOST"] == "tcp://h:1"
+    assert context.instance == "ctx" and environment(context)["DOCKER_CONTEXT"] == "ctx"
+    assert "DOCKER_HOST" not in environment(context) and "BUILDX_BUILDER" not in environment()
+    assert Builder("c", "docker").instance == "default" and environment()["DOCKER_HOST"] == "unix:///mine"
+
+
+INSPECTED = """\
+Name:          two
+Driver:        docker-container
+
+Nodes:
+Name:          two0
+Endpoint:      unix:///var/run/docker.sock
+Status:        running
+Platforms:     linux/amd64*, linux/amd64/v2, what/ever/is/this
+Features:
+ Multi-platform build: true
+ OCI exporter:         false
+Labels:
+ some.selinux.enabled: false
+
+Name:          two1
+Endpoint:      tcp://other
+Status:        inactive
+Platforms:     linux/arm64, linux/amd64
+"""
+
+
+def test_what_inspect_prints() -> None:
+    found = parse_inspect(INSPECTED)
+    assert (found.driver, found.status, found.nodes, found.error) == ("docker-container", "running", 2, "")
+    assert found.features == {"Multi-platform build": True, "OCI exporter": False}
+    assert Platform.parse("linux/arm64") in found.platforms and Platform.parse("linux/amd64") in found.platforms
+    assert parse_inspect("Name: x\nDriver:\nError: Cannot\x1b[2J connect\n").error == "Cannot connect"
