@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from buildkit import BuildKit
 from conftest import lacking
+from copies import COPIES, copy_context, copying
 from support import BOTH, Done, Xx, config_of, error_of, output_of
-from test_buildkit import COPIES, copy_context, copying
 
 HOST = ("--network", "host", "--allow", "network.host")
 

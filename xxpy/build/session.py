@@ -192,6 +192,8 @@ def recipe_of(order: Order) -> Recipe:
         order.run,
         order.contexts,
         files=any(not output.is_image for output in order.outputs),
+        cache_from=tuple(map(str, order.cache_from)),
+        cache_to=tuple(map(str, order.cache_to)),
     )
 
 
@@ -273,6 +275,8 @@ def _keep_below(order: Order, store: Store, listener: Listener) -> None:
 
 
 def _imports(order: Order, store: Store, listener: Listener) -> Importer | None:
+    if not order.builder.is_embedded:
+        return None
     sources = [(str(each), _place_of(each, order, store, listener)) for each in order.cache_from]
     return Importer(store, sources, lambda text: listener(Notice(text))) if sources else None
 

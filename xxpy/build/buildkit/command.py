@@ -51,6 +51,8 @@ class Handed:
     image: bool = False
     tree: bool = False
     compression: str = ""
+    cache_from: tuple[str, ...] = ()
+    cache_to: tuple[str, ...] = ()
 
 
 def build_command(program: Sequence[str], builder: Builder, handed: Handed) -> list[str]:
@@ -100,6 +102,8 @@ def _of_the_steps(handed: Handed) -> list[str]:
     words = ["--no-cache"] if handed.no_cache else []
     words += ["--pull"] if handed.pull else []
     words += _each("--no-cache-filter", handed.no_cache_stages)
+    words += _each("--cache-from", handed.cache_from)
+    words += _each("--cache-to", handed.cache_to)
     if run.network is not NetMode.UNSET:
         words += ["--network", run.network.value]
     words += _each("--add-host", (f"{name}:{address}" for name, address in run.extra_hosts))

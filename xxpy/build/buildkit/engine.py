@@ -123,6 +123,8 @@ class BuildKit:
             image=job.image,
             tree=recipe.files,
             compression=job.compression,
+            cache_from=recipe.cache_from,
+            cache_to=recipe.cache_to,
         )
 
     def _file(self, job: Job, recipe: Recipe) -> Path:

@@ -34,7 +34,8 @@ class Recipe:
     """What a Job's plan was made of, for an engine that reads the Dockerfile by itself.
 
     ``text`` is the Dockerfile's, ``parsed`` None where ``# syntax=`` names another language, of which there is no plan.
-    ``files`` says that the files of the results are wanted too. The rest is as in `session.Order`.
+    ``files`` says that the files of the results are wanted too. The caches are as they were given. The rest is
+    as in `session.Order`.
     """
 
     file: Path
@@ -49,6 +50,8 @@ class Recipe:
     run: RunSettings
     contexts: Contexts
     files: bool
+    cache_from: tuple[str, ...] = ()
+    cache_to: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -58,12 +58,14 @@ def test_a_command_line_with_everything(monkeypatch: pytest.MonkeyPatch) -> None
         run=RunSettings(NetMode.HOST, (("h", "::1"),), 64, (Ulimit("nofile", 1, 2),), insecure=True),
         contexts={"debian:trixie": "oci-layout:///l@sha256:0"}, secrets={"s": "/proc/1/fd/3"},
         agents={"default": Path("/agent")}, image=True, tree=True, compression="zstd",
+        cache_from=("type=local,src=c",), cache_to=("type=inline",),
     )  # fmt: skip
     words = build_command(("buildx",), Builder("b", "remote", "tcp://h:1"), handed)
     assert " ".join(words) == (
         f"buildx build --builder b {BEGIN} --platform linux/amd64,linux/arm64 --target t --build-arg A=1"
         " --build-arg TOKEN --build-arg SOURCE_DATE_EPOCH=7 --label l=v --annotation manifest[linux/arm64]:k=v"
-        " --no-cache --pull --no-cache-filter s --network host --add-host h:::1 --shm-size 64 --ulimit nofile=1:2"
+        " --no-cache --pull --no-cache-filter s --cache-from type=local,src=c --cache-to type=inline"
+        " --network host --add-host h:::1 --shm-size 64 --ulimit nofile=1:2"
         " --allow network.host --allow security.insecure --build-context debian:trixie=oci-layout:///l@sha256:0"
         " --secret id=s,src=/proc/1/fd/3 --ssh default=/agent"
         " --output type=oci,tar=false,dest=/work-folder/oci,compression=zstd,rewrite-timestamp=true"
