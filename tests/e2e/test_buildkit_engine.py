@@ -75,7 +75,7 @@ ARG TARGETPLATFORM
 RUN xx-info triple >/triple && mkdir -p /made && echo $TARGETPLATFORM >/made/platform
 FROM busybox AS steps
 ENV WORD=some
-WORKDIR /work/dir
+WORKDIR /made-in/dir
 RUN --mount=type=cache,target=/cache --mount=type=tmpfs,target=/memory <<EOF
 set -e
 echo $WORD >file && ln file hard && ln -s file link && chmod 4750 hard && mkfifo pipe
@@ -91,7 +91,7 @@ $WORD
 EOF
 COPY --from=build --link /made /linked
 FROM steps
-RUN rm -r /work/dir/sticky && rm /work/dir/hard && [ -f /work/dir/file ]
+RUN rm -r /made-in/dir/sticky && rm /made-in/dir/hard && [ -f /made-in/dir/file ]
 COPY --from=build /triple /triple
 """
 

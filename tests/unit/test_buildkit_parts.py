@@ -23,8 +23,11 @@ from xxpy.build.buildkit.steps import Steps, parse_name
 from xxpy.build.dockerfile.parse import parse
 from xxpy.build.engine.roots import Piece
 from xxpy.build.events import Event, Exporting, StepAdded, StepDone, StepOutput, StepStarted
-from xxpy.build.graph import NetMode, Ulimit
+from xxpy.build.graph import SCRATCH, Graph, ImageConfig, NetMode, Result, Ulimit
 from xxpy.build.hostca import HostCa
+from xxpy.build.outcome import Outcome, StepOutcome
+from xxpy.build.plan import How, Plan
+from xxpy.build.report import build_report
 from xxpy.build.runsettings import RunSettings
 from xxpy.errors import DockerfileError, HostError, SourceError, StepError, StoreError, UsageError, XxError
 
@@ -170,6 +173,28 @@ def test_what_is_told_comes_as_events_and_outcomes() -> None:
     assert outcomes[digest_of_step(plan, "COPY")].cached
     assert recorder.failed is not None and recorder.failed.error == "process did not"
     assert len(steps.plan().steps) == len(plan.steps) + 1 and set(outcomes) <= set(steps.plan().steps)
+
+
+def test_without_a_plan_every_instruction_is_a_step() -> None:
+    """As where another front end reads the file."""
+    results = tuple(Result(platform, SCRATCH, ImageConfig()) for platform in (AMD64, ARM64))
+    steps = Steps(Plan(Graph({}, results), AMD64, {}, ()), None)
+    hows = {}
+    for text in (
+        "linux/arm64 app 2/3] RUN make",
+        "linux/amd64->arm64 app 2/3] RUN make",
+        "linux/arm64 app 3/3] COPY a b",
+    ):
+        name = f"[{text}"
+        found = steps.find(name, name)
+        assert found is not None and found[1] is not None and found[1].name.stage == "app"
+        hows[name] = found[1].how
+        assert steps.find(name, name) == (found[0], None)
+    assert list(hows.values()) == [How.EMULATED, How.NATIVE, How.NONE]
+    outcomes = {digest: StepOutcome(digest, False, 2.0, 2.0) for digest in steps.plan().steps}
+    report = build_report(steps.plan(), Outcome("", (), outcomes))
+    assert [(each.platform, each.native, each.emulated) for each in report.platforms] == [("linux/arm64", 2.0, 2.0)]
+    assert report.dearest[0].stage == "app" and report.dearest[0].seconds == 2.0
 
 
 CA = HostCa(Path("/ca.pem"))

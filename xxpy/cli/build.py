@@ -158,16 +158,12 @@ def build_command(
             cache_from=tuple(parse_cache_from(text) for text in cache_from),
             cache_to=tuple(parse_cache_to(text) for text in cache_to),
             host_ca=parse_host_ca(host_ca),
-            emulation=chosen_emulation(),
-            verify=chosen_verify(),
-            accelerate=chosen_acceleration(),
             run=run.settings(),
             credentials=run.credentials(),
             pull=pull,
-            builder=chosen_builder(),
         )
         progress = "quiet" if quiet else progress
-        order = _checked(order, quiet=progress == "quiet", told_of=bool(metadata_file or iidfile))
+        order = _checked(_as_chosen(order), quiet=progress == "quiet", told_of=bool(metadata_file or iidfile))
         build(Options(order, progress, shown or "", metadata_file, iidfile, store or default_store()))
 
 
@@ -176,6 +172,17 @@ def _checked(order: Order, *, quiet: bool, told_of: bool) -> Order:
     check_outputs(order.outputs, len(order.platforms), order.epoch, order.tags)
     # -q tells of it where it would else have nothing to say.
     return replace(order, image=told_of or (quiet and not order.outputs))
+
+
+def _as_chosen(order: Order) -> Order:
+    """``order`` with what the flags say that click's context keeps. Raises UsageError, StoreError."""
+    return replace(
+        order,
+        emulation=chosen_emulation(),
+        verify=chosen_verify(),
+        accelerate=chosen_acceleration(),
+        builder=chosen_builder(),
+    )
 
 
 def _build_args(given: Sequence[str]) -> Iterator[tuple[str, str]]:

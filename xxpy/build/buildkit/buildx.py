@@ -77,10 +77,10 @@ def inspect(program: Sequence[str], builder: Builder) -> Inspected | None:
 
     Raises HostError (``builder-unreachable``).
     """
-    # Only with --debug it lists what the driver can do.
-    debug = [program[0], "-D", *program[1:]] if len(program) > 1 else [*program, "-D"]
+    # Only where it debugs it lists what the driver can do; by itself it has no flag for that.
+    env = environment(builder) | {"DEBUG": "1"}
     try:
-        text = process.output_of([*debug, "inspect", builder.instance], env=environment(builder), timeout=_SECONDS)
+        text = process.output_of([*program, "inspect", builder.instance], env=env, timeout=_SECONDS)
     except HostError as error:
         if re.search(r"no builder|no context|context .* not found", error.message):
             return None
