@@ -63,6 +63,17 @@ def test_a_builder_is_kept_used_and_removed(log: Path, tmp_path: Path) -> None:
     assert Builders(tmp_path / "config").current() == "embedded" and xx("builder", "rm", "far")[0] == 2
 
 
+def test_of_two_that_make_one_builder_at_once_one_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    builders, builder = Builders(tmp_path), Builder("b", "kubernetes")
+    builders.add(builder)
+    # Neither saw the other's file when it looked.
+    monkeypatch.setattr(Path, "exists", lambda _path: False)
+    with pytest.raises(UsageError) as caught:
+        builders.add(Builder("b", "docker"))
+    assert caught.value.reason == "builder-exists" and builders.get("b") == builder
+    assert [path.name for path in (tmp_path / "builders").iterdir()] == ["b.json"]
+
+
 def test_what_buildx_refuses_leaves_no_builder(log: Path, tmp_path: Path) -> None:
     code, out = xx("builder", "create", "--name", "b", "--driver-opt", "bad=1")
     assert code == 2 and "invalid driver option bad" in out
@@ -166,7 +177,7 @@ Platforms:     linux/arm64, linux/amd64
 
 def test_what_inspect_prints() -> None:
     found = parse_inspect(INSPECTED)
-    assert (found.driver, found.status, found.nodes, found.error) == ("docker-container", "running", 2, "")
+    assert (found.driver, found.status, found.error) == ("docker-container", "running", "")
     assert found.features == {"Multi-platform build": True, "OCI exporter": False}
     assert Platform.parse("linux/arm64") in found.platforms and Platform.parse("linux/amd64") in found.platforms
     assert parse_inspect("Name: x\nDriver:\nError: Cannot\x1b[2J connect\n").error == "Cannot connect"

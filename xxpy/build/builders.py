@@ -104,6 +104,14 @@ def _bad(message: str, remedy: str) -> UsageError:
     return UsageError(message, remedy=remedy, reason="bad-builder")
 
 
+def _exists(name: str) -> UsageError:
+    return UsageError(
+        f"there is a builder {name} already",
+        remedy=f"give --name another, or remove it: xx builder rm {name}",
+        reason="builder-exists",
+    )
+
+
 def split_options(text: str) -> list[str]:
     """The options of one ``--driver-opt``, a line of CSV: ``"nodeselector=a=1,b=2",namespace=x``.
 
@@ -169,18 +177,14 @@ class Builders:
     def add(self, builder: Builder) -> None:
         """Keep a new builder. Raises UsageError (``builder-exists``), StoreError."""
         if builder.name == EMBEDDED or self._path(builder.name).exists():
-            raise UsageError(
-                f"there is a builder {builder.name} already",
-                remedy=f"give --name another, or remove it: xx builder rm {builder.name}",
-                reason="builder-exists",
-            )
+            raise _exists(builder.name)
         value = {
             "name": builder.name,
             "driver": builder.driver,
             "endpoint": builder.endpoint,
             "driver-opts": list(builder.options),
         }
-        self._write(self._path(builder.name), json.dumps(value, indent=2) + "\n")
+        self._write(self._path(builder.name), json.dumps(value, indent=2) + "\n", new=True)
 
     def remove(self, name: str) -> None:
         """Forget a builder; if it is the current one, `BUILT_IN` is that from now on. Raises StoreError."""
@@ -209,7 +213,7 @@ class Builders:
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.json"
 
-    def _write(self, path: Path, text: str) -> None:
+    def _write(self, path: Path, text: str, *, new: bool = False) -> None:
         with storing(path, "set XX_CONFIG"):
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
@@ -218,7 +222,14 @@ class Builders:
                     file.write(text)
                     file.flush()
                     os.fsync(file.fileno())
-                os.rename(temporary, path)
+                if not new:
+                    os.rename(temporary, path)
+                    return
+                try:
+                    os.link(temporary, path)
+                except FileExistsError:
+                    # Another process was first.
+                    raise _exists(path.stem) from None
             finally:
                 temporary.unlink(missing_ok=True)
 

@@ -26,14 +26,13 @@ class Inspected:
 
     ``driver`` is empty, and ``error`` says why, where it cannot be reached. ``platforms`` are those that its nodes say
     they run, none before it has been started. ``features`` are what the driver can do, by buildx's name
-    (``OCI exporter``); a name that is not there is not known. ``nodes`` is their count.
+    (``OCI exporter``); a name that is not there is not known.
     """
 
     driver: str
     status: str
     platforms: tuple[Platform, ...]
     features: Mapping[str, bool]
-    nodes: int
     error: str
 
 
@@ -105,7 +104,6 @@ def parse_inspect(text: str) -> Inspected:
         status=_first(fields, "Status"),
         platforms=tuple(dict.fromkeys(each for text in fields.get("Platforms", []) for each in _platforms(text))),
         features=features,
-        nodes=len(fields.get("Endpoint", [])),
         error=harmless(_first(fields, "Error")),
     )
 
