@@ -93,15 +93,15 @@ def test_without_docker_ls_is_quiet_and_a_build_says_what_to_do(
     assert code == 4 and "neither docker nor buildx" in out and "--builder embedded" in out
 
 
-@pytest.mark.parametrize(("variable", "code"), [("XX_BUILDER", 2), ("BUILDX_BUILDER", 2)])
-def test_the_environment_names_a_builder(
-    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, code: int
-) -> None:
-    monkeypatch.setenv(variable, "nobody")
+def test_the_environment_names_a_builder(log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
     store = str(tmp_path / "store")
+    # Where docker was set up for a CI job, this is there, and says nothing of xx.
+    monkeypatch.setenv("BUILDX_BUILDER", "nobody")
+    assert xx("build", "--store", store, str(tmp_path))[0] == 0
+    monkeypatch.setenv("XX_BUILDER", "nobody")
     found, out = xx("build", "--store", store, str(tmp_path))
-    assert found == code and "there is no builder nobody" in out
+    assert found == 2 and "there is no builder nobody" in out
     assert xx("build", "--store", store, "--builder", "embedded", "--print=plan", str(tmp_path))[0] == 0
 
 

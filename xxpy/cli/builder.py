@@ -29,7 +29,8 @@ from xxpy.cli.shared import told
 from xxpy.errors import HostError, UsageError, XxError
 from xxpy.platforms import QEMU, Platform, runs_natively
 
-VARIABLE, BUILDX_VARIABLE = "XX_BUILDER", "BUILDX_BUILDER"
+VARIABLE = "XX_BUILDER"
+"""Not BUILDX_BUILDER: what has set docker up for a job sets that, and would choose the engine of xx with it."""
 _META = "xxpy.builder"
 _HEADER = ("NAME/NODE", "DRIVER/ENDPOINT", "STATUS", "BUILDKIT", "PLATFORMS")
 
@@ -45,14 +46,12 @@ def builder_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def chosen_builder() -> Builder:
-    """The builder that --builder, XX_BUILDER, BUILDX_BUILDER (one of buildx's own) or ``xx builder use`` names.
+    """The builder that --builder, XX_BUILDER or ``xx builder use`` names.
 
     Of a name that is none of ours buildx is asked when the build starts. Raises StoreError, UsageError.
     """
     builders = Builders(config_folder())
     name = click.get_current_context().meta.get(_META) or os.environ.get(VARIABLE, "")
-    if not name and (name := os.environ.get(BUILDX_VARIABLE, "")):
-        return _of_buildx(name)
     return named_builder(builders, name or builders.current())
 
 
