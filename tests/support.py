@@ -192,3 +192,10 @@ def wrong_blobs(store: Path) -> list[str]:
     ]
     json.loads((store / "index.json").read_text())
     return found
+
+
+def ran(done: Done) -> list[str]:
+    """The steps that ran: a RUN, COPY or WORKDIR that no cache answered."""
+    steps = re.findall(r"^#(\d+) \[[^\]]*\] ((?:RUN|COPY|ADD|WORKDIR) .*)$", done.err, re.MULTILINE)
+    cached = set(re.findall(r"^#(\d+) CACHED", done.err, re.MULTILINE))
+    return [text for number, text in steps if number not in cached]

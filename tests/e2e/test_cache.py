@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from conftest import lacking
 from registries import docker_registry
-from support import BOTH, Done, Xx, store_from
+from support import BOTH, Done, Xx, ran, store_from
 
 STAMPED = """FROM busybox AS build
 RUN cat /proc/sys/kernel/random/uuid >/stamp
@@ -67,13 +67,6 @@ def _seen(path: Path) -> Any:
 @pytest.fixture
 def machines(bases: Path, tmp_path: Path) -> Machines:
     return Machines(bases, tmp_path)
-
-
-def ran(done: Done) -> list[str]:
-    """The steps that ran: a RUN, COPY or WORKDIR that no cache answered."""
-    steps = re.findall(r"^#(\d+) \[[^\]]*\] ((?:RUN|COPY|ADD|WORKDIR) .*)$", done.err, re.MULTILINE)
-    cached = set(re.findall(r"^#(\d+) CACHED", done.err, re.MULTILINE))
-    return [text for number, text in steps if number not in cached]
 
 
 def index(done: Done) -> str:

@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 from conftest import lacking
 from registries import docker_registry
-from support import ROOT, Done, Xx, store_from
-from test_cache import ran
+from support import ROOT, Done, Xx, ran, store_from
 
 PAGE = (ROOT / "docs/ci.md").read_text()
 DOCKERFILE = """FROM busybox AS build
