@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
 import os
 import re
@@ -175,6 +177,29 @@ def test_a_cache_that_is_damaged_or_not_there_costs_time_alone(machines: Machine
     assert ran(done) and "is not to be had" in done.err and "nowhere has nothing yet" in done.err
     (machines.folder / "cache/index.json").write_text("{")
     assert "cannot be read" in machines.build("c", "--cache-from", "type=local,src=cache").err
+
+
+def test_a_blob_that_only_says_what_it_is_comes_into_no_image(machines: Machines) -> None:
+    machines.build("a", "--cache-to", "type=local,dest=cache,mode=max")
+    evil = gzip.compress(b"\0" * 10240, mtime=0)
+    digest = hashlib.sha256(evil).hexdigest()
+    blobs = machines.folder / "cache/blobs/sha256"
+    (blobs / digest).write_bytes(evil)
+    entry = json.loads((machines.folder / "cache/index.json").read_bytes())["manifests"][0]
+    manifest = json.loads((blobs / entry["digest"].removeprefix("sha256:")).read_bytes())
+    for layer in manifest["layers"]:
+        layer |= {"digest": f"sha256:{digest}", "size": len(evil)}
+    text = json.dumps(manifest).encode()
+    entry |= {"digest": f"sha256:{hashlib.sha256(text).hexdigest()}", "size": len(text)}
+    (blobs / hashlib.sha256(text).hexdigest()).write_bytes(text)
+    (machines.folder / "cache/index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
+    # Where the layer is not here it is found out when it is unpacked.
+    fooled = machines.machine("b").run("build", "-t", "app", "--cache-from", "type=local,src=cache", ".", env=EPOCH)
+    assert fooled.code == 7 and "a cache of --cache-from holds something else than it says" in fooled.err
+    # Where it is, it is what was unpacked that counts.
+    out = ("-o", "type=oci,dest=i,tar=false")
+    machines.build("a", "--no-cache-filter", "build", "--cache-from", "type=local,src=cache", *out)
+    assert not (machines.folder / "i/blobs/sha256" / digest).exists()
 
 
 def test_a_cache_that_cannot_be_written(machines: Machines) -> None:

@@ -66,7 +66,18 @@ def unpacked_layer(store: Store, cache: Cache, diff_id: Digest, layer: Layer | N
             text = f"layer {layer.descriptor.digest[7:19]}, unpacked"
             record = Record((name,), time.monotonic() - began, text=text)
             cache.put(key, record)
+            store.put_record(_blob_key(diff_id), {"blob": layer.descriptor.digest})
     return record.chain[0]
+
+
+def unpacked_from(store: Store, diff_id: Digest) -> Digest:
+    """The blob that the layer ``diff_id`` was unpacked from, and so is known to hold; empty if that is not known."""
+    value = store.record(_blob_key(diff_id))
+    return str(value.get("blob", "")) if value is not None else ""
+
+
+def _blob_key(diff_id: Digest) -> Digest:
+    return digest_of(["unpacked from", diff_id])
 
 
 def image_key(job: Job, result: Result, keys: Mapping[Digest, Digest]) -> Digest:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from xxpy.build.engine.cache import Cache, Record
-from xxpy.build.engine.images import IMAGE, base_image, unpacked_key, unpacked_layer
+from xxpy.build.engine.images import IMAGE, base_image, unpacked_from, unpacked_key, unpacked_layer
 from xxpy.build.engine.needs import needed
 from xxpy.build.engine.packing import remember_packed
 from xxpy.build.engine.snapshots import laid_over
@@ -20,6 +20,7 @@ from xxpy.build.naming import one_line
 from xxpy.build.plan import Accelerate
 from xxpy.build.remotecache.entries import Packed, Result
 from xxpy.build.store import Store
+from xxpy.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -107,9 +108,20 @@ def materialise(store: Store, cache: Cache, job: Job, vertex: Digest, result: Re
     for diff_id in result.chain:
         packed = job.imports.layer(diff_id)
         layer = bases.get(diff_id) or (Layer(packed.descriptor, diff_id) if packed else None)
-        names.append(unpacked_layer(store, cache, diff_id, layer, work))
-    top = job.imports.layer(result.chain[-1]) if result.chain else None
-    if top is not None and top.epoch == job.epoch:
-        remember_packed(store, job, vertex, names[-1], Layer(top.descriptor, result.chain[-1]))
+        names.append(_unpacked(store, cache, diff_id, layer, work))
+        # Of a blob that nobody has unpacked it is only said that it is this layer.
+        proven = packed is not None and unpacked_from(store, diff_id) == packed.descriptor.digest
+        if packed is not None and proven and diff_id == result.chain[-1] and packed.epoch == job.epoch:
+            remember_packed(store, job, vertex, names[-1], Layer(packed.descriptor, diff_id))
     text = one_line(job.plan.graph.vertices[vertex].label.text)
     return Record(laid_over(tuple(names)), result.seconds, text=text)
+
+
+def _unpacked(store: Store, cache: Cache, diff_id: Digest, layer: Layer | None, work: Path) -> str:
+    try:
+        return unpacked_layer(store, cache, diff_id, layer, work)
+    except StoreError as error:
+        if error.reason in ("digest-mismatch", "bad-layer"):
+            error.message = f"a cache of --cache-from holds something else than it says: {error.message}"
+            error.remedy = "build without that cache, and begin it anew"
+        raise
