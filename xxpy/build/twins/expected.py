@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -25,6 +26,13 @@ def _same_part(part: slice, one: Path, two: Path) -> bool:
 
 def _same_but_digits(one: Path, two: Path) -> bool:
     return _DIGITS.sub(b"", _read(one)) == _DIGITS.sub(b"", _read(two))
+
+
+def _same_json(one: Path, two: Path) -> bool:
+    try:
+        return bool(json.loads(_read(one)) == json.loads(_read(two)))
+    except (ValueError, RecursionError):
+        return False
 
 
 def _there_in_one(one: Path, two: Path) -> bool:
@@ -100,6 +108,7 @@ EXPECTED: Mapping[str, Reason] = {
     "*/.config/go/telemetry/*": Reason("Go's own counters name the machine of each tool, and have times"),
     "*/.cargo/.global-cache": Reason("cargo's list of when it used what"),
     "*/.fingerprint/*": Reason("cargo's fingerprints have the times of files"),
+    "*/target/.rustc_info.json": Reason("cargo writes it in the order of a hash that is seeded anew", _same_json),
     "*/target/*.d": Reason("cargo tells by a hash that is seeded anew whether to write it again", _there_in_one),
     "*/lib*.rlib": Reason(
         "rustc lists what a function needs of the processor in the order of a hash, which is the machine's; "

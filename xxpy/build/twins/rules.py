@@ -175,6 +175,13 @@ SAME: tuple[Rule, ...] = (
     Rule(("gperf",), ("/usr/bin/gperf",), "texts"),
     Rule(("file",), ("/usr/bin/file",), "it reads its magic from the root", endian=True),
     Rule(
+        ("texlive-binaries", "texlive-luatex"),
+        ("/usr/bin/luatex", "/usr/bin/luahbtex"),
+        "making a format, whose byte code is that of all 64-bit machines; other runs may ask for the machine",
+        guards=(Guard(Kind.HAS_ARGUMENT, ("-ini", "--ini")),),
+        endian=True,
+    ),
+    Rule(
         ("texlive-binaries",),
         ("/usr/bin/pdftex", "/usr/bin/tex", "/usr/bin/mf-nowin", "/usr/bin/kpsewhich", "/usr/bin/xdvipdfmx"),
         "formats have one byte order, and dimensions are integers",
