@@ -12,7 +12,7 @@ import pytest
 from registries import Memory
 
 from xxpy.build.descriptor import Descriptor, canonical_json, digest_of_bytes
-from xxpy.build.image import MANIFEST_TYPE
+from xxpy.build.image import CONFIG_TYPE, MANIFEST_TYPE
 from xxpy.build.registry.client import Registries
 from xxpy.build.remotecache.entries import (
     INLINE_KEY,
@@ -220,9 +220,22 @@ def test_what_is_no_cache_of_ours_is_left_alone_with_a_word(tmp_path: Path, stor
     words: list[str] = []
     assert Importer(store, [("it", place(folder))], words.append).find(digest("key a")) is None
     assert words == ["the cache it is left alone: it is a cache of BuildKit's"]
-    # Who adds replaces it.
-    place(folder).add(entries("a"), store)
-    assert place(folder).read() == entries("a")
+    # Nor does a cache of ours take its place; under another tag there is room.
+    with pytest.raises(StoreError) as caught:
+        place(folder).add(entries("a"), store)
+    assert caught.value.reason == "cache-is-none" and caught.value.remedy
+    place(folder, "ours").add(entries("a"), store)
+    assert place(folder, "ours").read() == entries("a")
+
+
+def test_a_store_and_what_is_no_layout_are_no_place_for_a_cache(tmp_path: Path, store: Store) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/index.json").write_text('{"my": "own"}')
+    for folder in (store.root, tmp_path / "other"):
+        before = sorted(folder.rglob("*"))
+        with pytest.raises(StoreError) as caught:
+            place(folder).add(entries("a"), store)
+        assert caught.value.remedy and sorted(folder.rglob("*")) == before
 
 
 @pytest.mark.parametrize("data", [b"", b"[", b"[]", b'{"manifests": 5}', b'{"manifests": [{"digest": "x"}]}'])
@@ -279,7 +292,7 @@ def test_a_registry_keeps_what_others_added(tmp_path: Path, store: Store, memory
 
 
 def test_who_pushes_at_the_same_time_loses_nothing(store: Store, memory: Memory) -> None:
-    names = [str(number) for number in range(8)]
+    names = [str(number) for number in range(4)]
     with ThreadPoolExecutor(len(names)) as pool:
         list(pool.map(lambda name: tagged(memory, store).add(entries(name), store), names))
     assert tagged(memory, store).read() == entries(*names)
@@ -291,7 +304,7 @@ def test_a_tag_that_another_wrote_meanwhile_is_added_to_again(store: Store, memo
     before = dict(memory.manifests["team/cache"])
 
     def other_writes(_seconds: float) -> None:
-        place._pause = lambda _again: None
+        place._pause = lambda _seconds: None
         memory.manifests["team/cache"]["main"] = before["main"]
 
     place._pause = other_writes
@@ -316,6 +329,16 @@ def test_what_lacks_its_layers_in_the_registry_is_not_kept(tmp_path: Path, store
     other.put_bytes(b"b", LAYER)
     tagged(memory, other).add(entries("b"), other)
     assert tagged(memory, store).read() == entries("b")
+
+
+def test_an_image_in_a_registry_is_no_place_for_a_cache(store: Store, memory: Memory) -> None:
+    config = memory.put_blob("team/cache", b'{"rootfs": {"diff_ids": []}}')
+    described = {"mediaType": CONFIG_TYPE, "digest": config, "size": 28}
+    body = canonical_json({"schemaVersion": 2, "config": described, "layers": []})
+    memory.put_manifest("team/cache", "main", MANIFEST_TYPE, body)
+    with pytest.raises(StoreError) as caught:
+        tagged(memory, store).add(entries("a"), store)
+    assert caught.value.reason == "cache-is-none" and memory.manifests["team/cache"]["main"][1] == body
 
 
 def test_a_registry_that_does_not_answer_is_a_word(store: Store, memory: Memory) -> None:

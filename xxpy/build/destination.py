@@ -60,7 +60,8 @@ def output_folder(dest: str) -> Iterator[Path]:
 
     Raises StoreError (``disk-full``, ``store-unwritable``).
     """
-    path = Path(dest).absolute()
+    # A link is written through, as with any tool that opens its output.
+    path = Path(os.path.realpath(dest))
     with _told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = _beside(path)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from xxpy.build.convert import converted
-from xxpy.build.descriptor import Descriptor, canonical_json
+from xxpy.build.descriptor import Descriptor, canonical_json, parse_json_object
 from xxpy.build.destination import output_file, output_folder
 from xxpy.build.image import image_manifests
 from xxpy.build.layers import content_of
@@ -47,8 +47,36 @@ def export_image(
             write_archive(store, written, names, file, docker=docker)
     else:
         with output_folder(output.dest) as folder:
-            _write_folder(store, _files(store, written, names, docker), _reachable(store, written), folder)
+            kept = [] if docker else _kept(Path(output.dest), names, folder)
+            _write_folder(store, _files(store, written, names, docker, kept), _reachable(store, written), folder)
     return written
+
+
+def _kept(old: Path, names: Sequence[str], folder: Path) -> list[Descriptor]:
+    """The images of other tags in the layout ``old``: their entries, and their blobs in ``folder``, its successor.
+
+    As BuildKit does. Raises StoreError where ``old`` is damaged, OSError.
+    """
+    if not (old / "index.json").is_file():
+        return []
+    tags = {"", *map(tag_of, names)}
+    listed = parse_json_object((old / "index.json").read_bytes(), f"{old}/index.json").get("manifests")
+    entries = [Descriptor.from_json(each) for each in listed] if isinstance(listed, list) else []
+    kept = [one for one in entries if dict(one.annotations).get(REF_NAME, "") not in tags]
+    if kept:
+        target = folder / "blobs" / "sha256"
+        target.mkdir(parents=True)
+        for blob in (old / "blobs" / "sha256").iterdir():
+            # Those of the image that is replaced stay too: others may refer to them.
+            _link(blob, target / blob.name)
+    return kept
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def write_archive(store: Store, written: Descriptor, names: Sequence[str], out: IO[bytes], *, docker: bool) -> None:
@@ -56,13 +84,15 @@ def write_archive(store: Store, written: Descriptor, names: Sequence[str], out: 
     _write_tar(store, _files(store, written, names, docker), _reachable(store, written), out)
 
 
-def _files(store: Store, written: Descriptor, names: Sequence[str], docker: bool) -> dict[str, bytes]:
-    """What stands beside the blobs."""
+def _files(
+    store: Store, written: Descriptor, names: Sequence[str], docker: bool, others: Sequence[Descriptor] = ()
+) -> dict[str, bytes]:
+    """What stands beside the blobs; ``others`` are images that are there already."""
     files = {"oci-layout": LAYOUT_FILE}
     if docker:
         files["manifest.json"] = canonical_json([_docker_entry(store, written, names)])
     entries = [_named(written, name) for name in names] or [written]
-    return files | {"index.json": index_json(entries)}
+    return files | {"index.json": index_json([*others, *entries])}
 
 
 def _named(entry: Descriptor, name: str) -> Descriptor:
@@ -132,8 +162,9 @@ def _file_entry(name: str, size: int) -> tarfile.TarInfo:
 
 def _write_folder(store: Store, files: Mapping[str, bytes], blobs: list[str], folder: Path) -> None:
     target = folder / "blobs" / "sha256"
-    target.mkdir(parents=True)
+    target.mkdir(parents=True, exist_ok=True)
     for digest in blobs:
+        (target / store.blob(digest).name).unlink(missing_ok=True)
         shutil.copyfile(store.blob(digest), target / store.blob(digest).name)
     for name, data in files.items():
         (folder / name).write_bytes(data)

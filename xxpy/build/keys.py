@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from xxpy.build.context import Context
 from xxpy.build.dockerfile.ignore import has_wildcard
@@ -109,11 +110,19 @@ def _mounted(context: Context, vertex: Vertex, mount: Mount, path: str) -> str:
     return real
 
 
+def _why_missing(path: Path) -> str:
+    lost = path.is_symlink() and not path.exists()
+    return (
+        "it is a link that leads to nothing" if lost else ".dockerignore leaves it out, or it leads out of the context"
+    )
+
+
 def _missing(context: Context, source: str, place: str) -> SourceError:
-    there = os.path.lexists(context.root / clean(source)) and not has_wildcard(source)
+    path = context.root / clean(source)
+    there = os.path.lexists(path) and not has_wildcard(source)
     return SourceError(
         f"the source {source} is not in the context {context.root}",
-        remedy=".dockerignore leaves it out" if there else "a source is named from the context's root",
+        remedy=_why_missing(path) if there else "a source is named from the context's root",
         reason="copy-source-missing",
         place=place,
     )

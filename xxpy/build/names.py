@@ -11,11 +11,12 @@ from xxpy.errors import UsageError
 
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REFERENCE = re.compile(
-    rf"(?:(?P<host>(?:[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*)(?::[0-9]+)?)/)?"
+    rf"(?:(?P<host>(?:[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*)(?::[0-9]{{1,5}})?)/)?"
     rf"(?P<path>{_PART}(?:/{_PART})*)"
     r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?"
     r"(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
+_MOST_PORT = 65535
 _HUB, _LIBRARY = "docker.io", "library"
 
 
@@ -26,7 +27,8 @@ def normalize_name(text: str) -> str:
     is_host = bool(slash) and ("." in first or ":" in first or first == "localhost")
     full = text if is_host else f"{_HUB}/{text if slash else f'{_LIBRARY}/{text}'}"
     match = _REFERENCE.fullmatch(full) if len(full) <= 512 else None
-    if match is None:
+    port = match["host"].partition(":")[2] if match is not None else ""
+    if match is None or (port and int(port) > _MOST_PORT):
         raise UsageError(
             f"{text[:100]!r} is no image name",
             remedy="a name is in lower case, as debian:trixie or registry.example/team/app:1.0",
@@ -35,6 +37,18 @@ def normalize_name(text: str) -> str:
     tag = match["tag"] or ("" if match["digest"] else "latest")
     name = f"{match['host']}/{match['path']}"
     return name + (f":{tag}" if tag else "") + (f"@{match['digest']}" if match["digest"] else "")
+
+
+def tag_name(text: str) -> str:
+    """The full name that an image is to get. Raises UsageError (``bad-reference``), for one with a digest too."""
+    full = normalize_name(text)
+    if "@" in full:
+        raise UsageError(
+            f"{text[:200]!r} has a digest: an image gets that from its content",
+            remedy="give it a name and a tag, as app:1.0",
+            reason="bad-reference",
+        )
+    return full
 
 
 def short_name(full: str) -> str:

@@ -33,6 +33,8 @@ _NAMED_PARAMETERS: tuple[str, ...] = (
 )  # fmt: skip
 _TREE_PARAMETERS: tuple[str, ...] = ("dest", "platform-split")
 _NOT_SERVED = {"cacheonly": "leave -o out: the result of each step stays in the store"}
+_LAYOUT_S = ("oci-layout", "index.json", "blobs", "manifest.json", "ingest")
+"""What is in a folder that an OCI layout was written to: by us, for Docker, by BuildKit."""
 _BUILDKIT_S = (
     "unpack", "store", "context", "attestation-prefix", "attestation-inline", "dangling-name-prefix",
     "prefer-nondist-layers", "oci-artifact", "buildinfo", "mode", *_ARCHIVE_PARAMETERS, *_NAMED_PARAMETERS,
@@ -302,12 +304,19 @@ def check_dest(output: Output) -> None:
         problem = f"{path} is a folder; name a file{', or add tar=false' if output.is_image else ''}"
     elif not output.tar and path.exists() and not path.is_dir():
         problem = f"{path} is a file; name a folder"
-    elif not output.tar and output.is_image and _holds_something(path) and not (path / "oci-layout").is_file():
-        problem = f"{path} is there and is no OCI layout"
+    elif not output.tar and output.is_image and _holds_something(path) and (other := _no_layout_s(path)):
+        problem = f"{path} holds {other}, and so is more than an OCI layout"
     if problem:
         raise UsageError(problem, remedy="name another dest=", reason="bad-output")
     if output.dest != "-":
         _check_writable(path.absolute(), output)
+
+
+def _no_layout_s(path: Path) -> str:
+    """The name of something in a folder that is of no OCI layout; it would be lost."""
+    if not (path / "oci-layout").is_file():
+        return sorted(os.listdir(path))[0]
+    return next((name for name in sorted(os.listdir(path)) if name not in _LAYOUT_S), "")
 
 
 def _holds_something(path: Path) -> bool:

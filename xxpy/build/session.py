@@ -296,6 +296,7 @@ def _export_cache(cache: Cache, order: Order, store: Store, job: Job, listener: 
         _place_of(cache, order, store, listener).add(collect(store, job, cache.mode), store)
     except XxError as error:
         if not cache.ignore_error:
+            error.message = f"the build is done, but nothing was added to the cache {cache}: {error.message}"
             raise
         listener(Notice(f"nothing was added to the cache {cache}: {error.message}"))
 

@@ -182,15 +182,15 @@ class Store:
 
         The time of last use is the file's time of modification: nothing here is ever changed in place.
         """
-        with self.shared_lock(PRUNE):
-            try:
+        try:
+            with self.shared_lock(PRUNE):
                 os.utime(path)
-            except (FileNotFoundError, NotADirectoryError):
-                return False
-            except OSError:
-                # Somebody else's file, as after a build by sudo: it can be read all the same.
-                return path.exists()
-            return True
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except (OSError, StoreError):
+            # Somebody else's file, as after a build by sudo, or a store for reading: it can be read all the same.
+            return path.exists()
+        return True
 
     def holds(self, descriptor: Descriptor) -> bool:
         """As `has`, for a blob that has that size too."""

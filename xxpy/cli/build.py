@@ -14,12 +14,13 @@ import click
 from xxpy.build.annotations import parse_annotation
 from xxpy.build.buildkit.images import AnyImages
 from xxpy.build.checking import SeenImages, check_order, outline_order, targets_order
+from xxpy.build.destination import output_file
 from xxpy.build.engine import process
 from xxpy.build.hostca import parse_host_ca
 from xxpy.build.limit import store_limit
 from xxpy.build.load import check_load
 from xxpy.build.metadata import build_metadata, image_id
-from xxpy.build.names import normalize_name, short_name
+from xxpy.build.names import short_name, tag_name
 from xxpy.build.ocilayout import LayoutImages
 from xxpy.build.outcome import Outcome
 from xxpy.build.outputs import check_outputs
@@ -146,7 +147,7 @@ def build_command(
             context=Path(context),  # as it is given, like the file, until `opened_contexts`
             file=Path(file or ""),
             platforms=tuple(parse_list(",".join(platforms))) if platforms else (Platform.host(),),
-            tags=tuple(normalize_name(tag) for tag in tags),
+            tags=tuple(tag_name(tag) for tag in tags),
             outputs=chosen_outputs(),
             build_args=dict(_build_args(build_args)),
             labels=dict(_labels(labels)),
@@ -163,13 +164,17 @@ def build_command(
             pull=pull,
         )
         progress = "quiet" if quiet else progress
-        order = _checked(_as_chosen(order), quiet=progress == "quiet", told_of=bool(metadata_file or iidfile))
+        order = _checked(_as_chosen(order), metadata_file, iidfile, quiet=progress == "quiet")
         build(Options(order, progress, shown or "", metadata_file, iidfile, store or default_store()))
 
 
-def _checked(order: Order, *, quiet: bool, told_of: bool) -> Order:
+def _checked(order: Order, metadata_file: Path | None, iidfile: Path | None, *, quiet: bool) -> Order:
     """``order`` with an image where its digest is to be told. Raises as `check_outputs` does."""
+    told_of = bool(metadata_file or iidfile)
     check_outputs(order.outputs, len(order.platforms), order.epoch, order.tags)
+    for flag, path in (("--metadata-file", metadata_file), ("--iidfile", iidfile)):
+        if path is not None and (not path.name or path.is_dir()):
+            raise UsageError(f"{flag} {str(path)!r} is no file", remedy="name a file", reason="bad-output")
     # -q tells of it where it would else have nothing to say.
     return replace(order, image=told_of or (quiet and not order.outputs))
 
@@ -332,11 +337,6 @@ def _result(order: Order, outcome: Outcome) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise UsageError(
-            f"cannot write {path}: {error.strerror}", remedy="name a file in a folder of yours", reason="bad-output"
-        ) from error
+    """Write a file that is replaced when it is whole; a pipe or a device is written to. Raises StoreError."""
+    with output_file(str(path)) as file:
+        file.write(text.encode())

@@ -10,7 +10,7 @@ from xxpy.build.deliver import deliver_image
 from xxpy.build.hostca import parse_host_ca
 from xxpy.build.image import image_manifests, image_size
 from xxpy.build.load import check_load
-from xxpy.build.names import normalize_name
+from xxpy.build.names import normalize_name, tag_name
 from xxpy.build.outputs import check_outputs, parse_output
 from xxpy.build.progress import MODES
 from xxpy.build.registry.client import Registries
@@ -56,7 +56,7 @@ def image_command(
         for text, output in zip(outputs, written, strict=True):
             if not output.is_image:
                 raise UsageError(f"-o {text}: xx image writes images", remedy=_OUTPUTS, reason="output-unsupported")
-        names = [normalize_name(tag) for tag in tags]
+        names = [tag_name(tag) for tag in tags]
         check_outputs(written, len(wanted), None, names)
         check_load(written, wanted)
         place = Store.open(store or default_store())

@@ -14,7 +14,7 @@ from xxpy.build.engine.namespace import interruptible
 from xxpy.build.export import export_image
 from xxpy.build.image import image_manifests
 from xxpy.build.merge import check_annotations, merge
-from xxpy.build.names import normalize_name, short_name
+from xxpy.build.names import short_name, tag_name
 from xxpy.build.outputs import Format, Output, check_outputs, parse_output
 from xxpy.build.sources import Source, StoreSource, opened
 from xxpy.build.store import Store
@@ -48,7 +48,7 @@ def merge_command(
         said = tuple(each for text in annotations for each in parse_annotation(text))
         check_annotations(said)
         written = [_output(text) for text in outputs]
-        names = tuple(dict.fromkeys(normalize_name(tag) for tag in tags))
+        names = tuple(dict.fromkeys(tag_name(tag) for tag in tags))
         if not names and not written:
             raise UsageError("neither -t nor -o says where the image goes", remedy="give one", reason="no-destination")
         if append and len(names) != 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from xxpy.build.events import Event, Listener, Notice, Transfer
 from xxpy.build.naming import harmless
 from xxpy.build.plan import Plan
 from xxpy.build.progress import make_listener
-from xxpy.errors import StepError, VerifyError, XxError
+from xxpy.errors import StepError, StoreError, VerifyError, XxError
 
 STORE_VARIABLE = "XX_STORE"
 
@@ -43,10 +44,24 @@ def told() -> Iterator[None]:
     except KeyboardInterrupt:
         sys.stderr.write("ERROR: interrupted\n")
         raise SystemExit(130) from None
-    except BrokenPipeError:
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):
+            raise unwritable_stdout(error) from None
         # Whoever read our output has enough; what is still buffered has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(141) from None
+
+
+def unwritable_stdout(error: OSError) -> SystemExit:
+    """Told in two lines, the exit code of what cannot be written. Raises ``error`` if it is another."""
+    if error.errno == errno.EPIPE:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return SystemExit(141)
+    if error.errno not in (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EBADF):
+        raise error
+    sys.stderr.write(f"ERROR: cannot write to stdout: {error.strerror}\n       send it to a file with room left\n")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return SystemExit(StoreError.exit_code)
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from typing import Any
 
 import click
 
@@ -12,6 +14,7 @@ from xxpy.cli.build import build_command
 from xxpy.cli.builder import builder_command
 from xxpy.cli.doctor import doctor_command
 from xxpy.cli.image import image_command
+from xxpy.cli.shared import unwritable_stdout
 
 _LATE = {
     "cache": "cache_group",
@@ -25,6 +28,16 @@ _LATE = {
 
 
 class _Commands(click.Group):
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """See `click.Group.main`. What stdout does not take is told as any other error."""
+        try:
+            try:
+                return super().main(*args, **kwargs)
+            finally:
+                sys.stdout.flush()
+        except OSError as error:
+            raise unwritable_stdout(error) from None
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """See `click.Group.list_commands`."""
         return sorted([*super().list_commands(ctx), *_LATE])

@@ -51,8 +51,12 @@ def unpacked_layer(store: Store, cache: Cache, diff_id: Digest, layer: Layer | N
     with store.lock(key):
         record = cache.find(key)
         if record is None:
-            if layer is None:
-                raise StoreError(f"the layer {diff_id} is not here", remedy="build again", reason="blob-missing")
+            if layer is None or not store.has(layer.descriptor.digest):
+                raise StoreError(
+                    f"the store lacks the layer {diff_id}",
+                    remedy="make or fetch its image again",
+                    reason="blob-missing",
+                )
             began = time.monotonic()
             folder = work / new_id()
             folder.mkdir()

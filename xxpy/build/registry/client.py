@@ -19,6 +19,7 @@ from urllib.parse import urljoin, urlsplit
 
 from xxpy.build.registry.answers import (
     BROKEN,
+    CERTIFICATE,
     TIMEOUT,
     UNREACHABLE,
     WRONG,
@@ -49,6 +50,7 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS = 8
 _PIECE = 1 << 15
 """Bytes of an answer that are read at once; of a piece that breaks off nothing is had."""
+_NO_CA = "see what REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, SSL_CERT_FILE or registries.toml name"
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 Body = Callable[[], Any]
@@ -180,6 +182,9 @@ class Client:
                 final = could_not_connect(error) and not self._answered
                 if final or problem.reason not in (BROKEN, UNREACHABLE, TIMEOUT):
                     raise problem from None
+            except OSError as error:
+                # A file of authorities that is not there.
+                raise refused(self.host, f"cannot be asked: {error}", CERTIFICATE, _NO_CA) from None
             else:
                 self._answered = True
                 if response.status_code in expect:

@@ -150,7 +150,8 @@ class _Pusher:
         data = self._store.read(manifest.digest)
         path = self._client.path(self._repository, f"manifests/{target}")
         headers = {"Content-Type": manifest.media_type}
-        expect = (200, 201, 202)
+        # 201 is what the specification has: a page that says 200 to everything is no registry.
+        expect = (201,)
         with self._client.ask(
             "PUT", path, self._scope, what, expect=expect, headers=headers, body=lambda: data
         ) as done:

@@ -98,6 +98,9 @@ def parse_settings(text: str) -> Settings:
     return Settings({_server(host): _host(host, table) for host, table in hosts.items()}, float(timeout))
 
 
+_PORT = re.compile(r"^[^/]*:([0-9]{1,9})")
+
+
 def _server(host: str) -> str:
     return HUB_SERVER if host in ("docker.io", "index.docker.io") else host
 
@@ -112,6 +115,8 @@ def _host(host: str, table: Any) -> HostSettings:
             raise ValueError(f"registry.{host!r}: {key} is neither true nor false")
     mirrors, ca = table.get("mirrors", []), table.get("ca", [])
     ca = [ca] if isinstance(ca, str) else ca
+    if any(int(each) > 65535 for mirror in mirrors for each in _PORT.findall(str(mirror))):
+        raise ValueError(f"registry.{host!r}: a mirror has no such port")
     if not isinstance(mirrors, list) or not all(isinstance(each, str) and _PLACE.fullmatch(each) for each in mirrors):
         raise ValueError(f"registry.{host!r}: mirrors is no list of HOST[:PORT][/PATH]")
     if not isinstance(ca, list) or len(ca) > 1 or not all(isinstance(each, str) for each in ca):

@@ -84,6 +84,10 @@ class OtherVersion(Exception):
     """What is there is no cache that this version reads; the text says what it is."""
 
 
+class NoCache(OtherVersion):
+    """What is there is no cache of ours at all, and not to be replaced by one."""
+
+
 def read_entries(manifest: Mapping[str, Any], config: Mapping[str, Any]) -> Entries:
     """The entries of a cache. Raises OtherVersion; StoreError (``cache-invalid``) for what makes no sense."""
     if config.get("version") != VERSION:

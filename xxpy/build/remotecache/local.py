@@ -9,13 +9,14 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from xxpy.build.descriptor import Descriptor, canonical_json, digest_of_bytes, hex_of, parse_json_object
 from xxpy.build.disk import storing, sync_directory
 from xxpy.build.image import INDEX_TYPES, MANIFEST_TYPE
 from xxpy.build.ocilayout import Layout, copy_blob, read_blob
 from xxpy.build.remotecache.entries import CONFIG_TYPE, Entries, OtherVersion
-from xxpy.build.remotecache.places import entries_of, manifest_of
+from xxpy.build.remotecache.places import entries_of, manifest_of, require_no_image
 from xxpy.build.remotecache.spec import Cache
 from xxpy.build.store import JSON_LIMIT, LAYOUT_FILE, REF_NAME, Store, index_json
 from xxpy.errors import StoreError
@@ -44,6 +45,7 @@ class LocalPlace:
     def add(self, entries: Entries, store: Store) -> int:
         """See `Place.add`."""
         folder = self._layout.folder
+        self._require_own()
         with storing(folder, _ELSEWHERE):
             blobs = folder / "blobs" / "sha256"
             blobs.mkdir(parents=True, exist_ok=True)
@@ -61,6 +63,21 @@ class LocalPlace:
                 self._forget(old, {config.digest, manifest.digest, *(one.digest for one in index if one not in old)})
         return new
 
+    def _require_own(self) -> None:
+        """Refuse a folder that holds something else. Raises StoreError (``cache-is-none``)."""
+        folder = self._layout.folder
+        if (folder / "xx-store").exists():
+            raise StoreError(
+                f"{folder} is a store of xx, no place for a cache", remedy=_ELSEWHERE, reason="cache-is-none"
+            )
+        for entry in self._meant(self._index()):
+            try:
+                require_no_image(entry, self._json, f"the tag {self._cache.tag} in {folder}")
+            except StoreError as error:
+                # What is damaged is begun anew.
+                if error.reason == "cache-is-none":
+                    raise
+
     def _index(self) -> list[Descriptor]:
         try:
             with (self._layout.folder / "index.json").open("rb") as file:
@@ -71,8 +88,15 @@ class LocalPlace:
             raise StoreError(
                 f"cannot read {self._layout.folder}: {error.strerror}", reason="cache-unreadable"
             ) from error
-        listed = parse_json_object(data, f"{self._layout.folder}/index.json").get("manifests")
-        return [Descriptor.from_json(each) for each in listed] if isinstance(listed, list) else []
+        where = f"{self._layout.folder}/index.json"
+        try:
+            listed = parse_json_object(data, where).get("manifests")
+            if not isinstance(listed, list):
+                raise StoreError(f"{where} is no index of an OCI layout", reason="json-invalid")
+            return [Descriptor.from_json(each) for each in listed]
+        except StoreError as error:
+            error.remedy = error.remedy or "name another folder, or remove this one"
+            raise
 
     def _meant(self, index: list[Descriptor]) -> list[Descriptor]:
         """The entries of ``index`` that are this cache."""
@@ -81,7 +105,10 @@ class LocalPlace:
         return [one for one in index if dict(one.annotations).get(REF_NAME, "latest") == self._cache.tag]
 
     def _entries(self, entry: Descriptor) -> Entries:
-        return entries_of(entry, lambda one: parse_json_object(read_blob(self._layout, one), f"the blob {one.digest}"))
+        return entries_of(entry, self._json)
+
+    def _json(self, one: Descriptor) -> dict[str, Any]:
+        return parse_json_object(read_blob(self._layout, one), f"the blob {one.digest}")
 
     def _readable(self, old: list[Descriptor]) -> Entries:
         """What there is to add to; what this version cannot read is to be replaced."""

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from xxpy.build.descriptor import Descriptor
 from xxpy.build.image import INDEX_TYPES, MANIFEST_TYPE
-from xxpy.build.remotecache.entries import CONFIG_TYPE, Entries, OtherVersion, read_entries, read_inline
+from xxpy.build.remotecache.entries import CONFIG_TYPE, Entries, NoCache, read_entries, read_inline
 from xxpy.build.store import Store
 from xxpy.errors import StoreError
 
@@ -49,7 +49,7 @@ def entries_of(entry: Descriptor, read: Callable[[Descriptor], Mapping[str, Any]
         if depth > _DEEPEST or len(inner) > _MOST_MANIFESTS:
             raise StoreError(f"the index {entry.digest} has too much in it", reason="cache-invalid")
         if any(one.media_type.startswith(_BUILDKIT_S) for one in inner):
-            raise OtherVersion("it is a cache of BuildKit's")
+            raise NoCache("it is a cache of BuildKit's")
         found = Entries()
         for one in inner:
             if one.platform is None or one.platform.os != "unknown":
@@ -59,8 +59,21 @@ def entries_of(entry: Descriptor, read: Callable[[Descriptor], Mapping[str, Any]
     if config.media_type == CONFIG_TYPE:
         return read_entries(body, read(config))
     if config.media_type.startswith(_BUILDKIT_S):
-        raise OtherVersion("it is a cache of BuildKit's")
+        raise NoCache("it is a cache of BuildKit's")
     return read_inline(body, read(config))
+
+
+def require_no_image(entry: Descriptor, read: Callable[[Descriptor], Mapping[str, Any]], place: str) -> None:
+    """Refuse to put a cache in the place of what is none of ours. Raises StoreError (``cache-is-none``)."""
+    what = ""
+    if entry.media_type in INDEX_TYPES or Descriptor.from_json(read(entry).get("config")).media_type != CONFIG_TYPE:
+        what = "an image, or another's cache"
+    if what:
+        raise StoreError(
+            f"{place} holds {what}, which --cache-to would overwrite",
+            remedy="name another tag or folder for the cache",
+            reason="cache-is-none",
+        )
 
 
 def manifest_of(config: Descriptor, entries: Entries) -> dict[str, object]:

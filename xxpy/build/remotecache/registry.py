@@ -7,6 +7,7 @@ and read again a little later, until what was added is in it: whoever wrote in b
 from __future__ import annotations
 
 import contextlib
+import functools
 import random
 import time
 from collections.abc import Callable
@@ -21,12 +22,13 @@ from xxpy.build.registry.pull import Puller
 from xxpy.build.registry.push import Push, push_image
 from xxpy.build.registry.reference import Reference, parse_reference
 from xxpy.build.remotecache.entries import CONFIG_TYPE, Entries, OtherVersion
-from xxpy.build.remotecache.places import entries_of, manifest_of
+from xxpy.build.remotecache.places import entries_of, manifest_of, require_no_image
 from xxpy.build.remotecache.spec import Cache
 from xxpy.build.store import Store
 from xxpy.errors import RegistryError, StoreError, XxError
 
 _ROUNDS = 20
+_LOOKS = 2
 _LEAST_WAIT = 0.5
 """Seconds before what was written is looked at: longer than others take from reading the tag to writing it."""
 
@@ -64,21 +66,23 @@ class RegistryPlace:
     def read(self) -> Entries:
         """See `Place.read`."""
         puller = self._puller()
+        top = self._top(puller)
+        return Entries() if top is None else entries_of(top, functools.partial(self._json, puller))
+
+    def _top(self, puller: Puller) -> Descriptor | None:
         try:
-            top = puller.manifest(self._reference)
+            return puller.manifest(self._reference)
         except RegistryError as error:
             if error.reason == MISSING:
-                return Entries()
+                return None
             raise
 
-        def json_of(one: Descriptor) -> dict[str, Any]:
-            if one.media_type in (MANIFEST_TYPE, *INDEX_TYPES):
-                puller.manifest(self._reference, one)
-            else:
-                puller.blob(self._reference, one)
-            return self._store.read_json(one.digest)
-
-        return entries_of(top, json_of)
+    def _json(self, puller: Puller, one: Descriptor) -> dict[str, Any]:
+        if one.media_type in (MANIFEST_TYPE, *INDEX_TYPES):
+            puller.manifest(self._reference, one)
+        else:
+            puller.blob(self._reference, one)
+        return self._store.read_json(one.digest)
 
     def fetch(self, layer: Descriptor, store: Store) -> None:
         """See `Place.fetch`."""
@@ -86,19 +90,26 @@ class RegistryPlace:
 
     def add(self, entries: Entries, store: Store) -> int:
         """See `Place.add`."""
+        puller = self._puller()
+        if top := self._top(puller):
+            require_no_image(top, functools.partial(self._json, puller), str(self._reference))
         # The layers first: between reading the tag and writing it there should be no time.
         self._push(entries, by_digest=True)
         for _ in range(_ROUNDS):
             began = time.monotonic()
             self._push_with(entries, self._there())
-            self._pause(_LEAST_WAIT * random.uniform(1, 2) + 2 * (time.monotonic() - began))
-            if entries.within(self._there()):
+            wait = _LEAST_WAIT + 2 * (time.monotonic() - began)
+            if all(self._stays(entries, wait * random.uniform(1, 2)) for _ in range(_LOOKS)):
                 return sum(layer.size for layer in entries.descriptors())
         raise StoreError(
             f"others write to the cache {self._reference} all the time: what was added does not stay",
             remedy="give them caches of their own: --cache-from takes several",
             reason="cache-busy",
         )
+
+    def _stays(self, entries: Entries, seconds: float) -> bool:
+        self._pause(seconds)
+        return entries.within(self._there())
 
     def _there(self) -> Entries:
         """What there is to add to; what this version cannot read is to be replaced."""
