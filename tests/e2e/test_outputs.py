@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from conftest import lacking, skopeo
-from support import BOTH, Xx, index_of
+from support import BOTH, Xx, index_of, store_from
 
 KINDS = """FROM busybox
 RUN mkdir -p /d/sub && echo content >/d/f && ln /d/f /d/hard && ln -s f /d/link && mkfifo /d/pipe && chmod 4755 /d/f
@@ -293,3 +293,61 @@ def test_an_image_without_a_name_is_packed_as_its_output_wants_it(fresh: Xx) -> 
         assert "x" in tar.getnames()
     named = fresh.build(text, "-o", output, "-t", "named")
     assert named.code == 0 and len(layers_in(fresh) - before) == 2 and index_of(named) != top, named
+
+
+def test_a_layout_keeps_its_other_images(xx: Xx) -> None:
+    def tags() -> list[str]:
+        entries = json.loads((xx.folder / "lay/index.json").read_bytes())["manifests"]
+        return sorted(each["annotations"]["org.opencontainers.image.ref.name"] for each in entries)
+
+    out = ("-o", "type=oci,dest=lay,tar=false")
+    for number in (1, 2, 1):
+        assert xx.build(f"FROM busybox\nRUN echo {number} >/n\n", "-t", f"app:{number}", *out).code == 0
+    assert tags() == ["1", "2"]
+    for number in (1, 2):
+        skopeo("copy", f"oci:lay:{number}", f"oci:copied:{number}", cwd=xx.folder)
+    # Through a link, which stays one.
+    (xx.folder / "link").symlink_to("lay")
+    done = xx.build("FROM busybox\nRUN echo 3 >/n\n", "-t", "app:3", "-o", "type=oci,dest=link,tar=false")
+    assert done.code == 0 and (xx.folder / "link").is_symlink() and tags() == ["1", "2", "3"]
+    # What is more than a layout is left alone.
+    (xx.folder / "lay/mine").write_text("mine")
+    refused = xx.build("FROM busybox\n", *out)
+    assert refused.code == 2 and "lay holds mine" in refused.err and (xx.folder / "lay/mine").exists()
+    store = xx.build("FROM busybox\n", "-o", f"type=oci,dest={xx.store},tar=false")
+    assert store.code == 2 and (xx.store / "xx-store").exists()
+
+
+def test_ids_and_metadata_go_to_pipes_and_through_links(xx: Xx, tmp_path: Path) -> None:
+    (xx.folder / "link").symlink_to("target")
+    os.mkfifo(xx.folder / "pipe")
+    reader = subprocess.Popen(["cat", "pipe"], cwd=xx.folder, stdout=subprocess.PIPE)
+    done = xx.build("FROM busybox\n", "--iidfile", "pipe", "--metadata-file", "link")
+    assert done.code == 0, done
+    said, _ = reader.communicate(timeout=30)
+    assert said.startswith(b"sha256:") and (xx.folder / "pipe").is_fifo() and (xx.folder / "link").is_symlink()
+    assert json.loads((xx.folder / "target").read_text())["containerimage.digest"]
+    for name in (".", "", "/"):
+        refused = xx.build("FROM busybox\n", "--iidfile", name)
+        assert refused.code == 2 and "is no file" in refused.err
+
+
+def test_an_image_gets_no_digest_by_its_name(xx: Xx) -> None:
+    done = xx.build("FROM busybox\n", "-t", f"app@sha256:{'0' * 64}")
+    assert done.code == 2 and "has a digest" in done.err
+
+
+def test_a_full_stdout_is_told(xx: Xx) -> None:
+    for command in ("images", "--help", "cache du"):
+        words = " ".join(map(shlex.quote, xx.argv(*command.split())))
+        done = subprocess.run(
+            ["sh", "-c", f"{words} >/dev/full"], env=xx.environment(), capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 7 and "cannot write to stdout" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_store_within_the_context_is_not_of_it(xx: Xx) -> None:
+    inner = Xx(store_from(xx.store, xx.folder / "deep/[store]"), xx.folder)
+    (xx.folder / "file").write_text("x")
+    done = inner.build("FROM busybox\nCOPY . /all\nRUN find /all\n", "--progress", "plain")
+    assert done.code == 0 and "/all/file" in done.err and "/all/deep/[store]" not in done.err

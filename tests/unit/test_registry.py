@@ -45,6 +45,8 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.delenv("XX_REGISTRIES", raising=False)
+    monkeypatch.delenv("REGISTRY_AUTH_FILE", raising=False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
 
 
 @pytest.fixture
@@ -775,3 +777,48 @@ def test_waits_grow_and_are_bounded() -> None:
         parse_reference("Not A Name")
     with pytest.raises(ValueError, match="not known"):
         parse_settings("x = 1")
+
+
+def test_logins_of_podman_and_skopeo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def keep(path: Path, user: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"auths": {"r.example": {"auth": coded(f"{user}:word")}}}))
+
+    keep(tmp_path / "config/containers/auth.json", "kept")
+    assert Logins().of("r.example").user == "kept"
+    keep(tmp_path / "run/containers/auth.json", "session")
+    assert Logins().of("r.example").user == "session"
+    keep(tmp_path / "named.json", "named")
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "named.json"))
+    assert Logins().of("r.example").user == "named"
+    write_login(tmp_path, auths={"r.example": {"auth": coded("docker:word")}})
+    assert Logins().of("r.example").user == "docker" and Logins().of("other.example") == Login()
+    (tmp_path / "named.json").write_text("{")
+    with pytest.raises(SourceError) as caught:
+        Logins().of("other.example")
+    assert caught.value.place == str(tmp_path / "named.json")
+
+
+@pytest.mark.parametrize("name", ["localhost:99999/x", "localhost:65536/x:1"])
+def test_a_port_that_there_is_not(name: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_reference(name)
+    assert caught.value.reason == "bad-reference"
+
+
+def test_authorities_that_are_not_there(memory: Memory, monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere.pem")
+    with pytest.raises(RegistryError) as caught:
+        Puller(store, Registries(pause=lambda _seconds: None)).look_up(parse_reference("r.invalid/a/b:1"), AMD64)
+    assert "nowhere.pem" in caught.value.message and caught.value.remedy
+
+
+def test_a_page_that_takes_everything_is_no_registry(store: Store, memory: Memory) -> None:
+    memory.answer = lambda *_request: (200, {}, b"<html>")  # type: ignore[method-assign]
+    layer = store.put_bytes(b"layer", LAYER)
+    config = store.put_bytes(b"{}", CONFIG_TYPE)
+    body = {"schemaVersion": 2, "config": config.to_json(), "layers": [layer.to_json()]}
+    manifest = store.put_json(body, MANIFEST_TYPE)
+    push = Push(parse_reference(f"{memory.host}/a/b:1"))
+    with pytest.raises(StoreError):
+        push_image(store, manifest, [push], Registries(pause=lambda _seconds: None), lambda _event: None)

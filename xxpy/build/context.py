@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -29,6 +30,10 @@ _LINKS = 40
 """Symbolic links that a path may lead through, as the kernel's own limit (path_resolution(7))."""
 _SETTLED = 2_000_000_000
 """Nanoseconds after which a file's times tell it from a later write; younger ones are hashed again."""
+
+
+_MARKS, _ESCAPED = re.compile(r"([*?\[\\])"), r"\\\1"
+"""What a pattern would take for more than a character, and how it is written as one."""
 
 
 @dataclass(frozen=True)
@@ -256,11 +261,13 @@ class _readable:
             ) from error
 
 
-def open_context(folder: Path, dockerfile: Path | None, cache_folder: Path, *, closed: bool = False) -> Context:
+def open_context(
+    folder: Path, dockerfile: Path | None, cache_folder: Path, *, closed: bool = False, without: Path | None = None
+) -> Context:
     """The context at ``folder``. ``<Dockerfile>.dockerignore`` goes before ``.dockerignore``, as with buildx.
 
-    Of a ``closed`` context no link leads out: it is not the user's own. Raises SourceError: ``context-missing``,
-    ``context-unreadable``.
+    Of a ``closed`` context no link leads out: it is not the user's own. ``without`` is never in it. Raises SourceError:
+    ``context-missing``, ``context-unreadable``.
     """
     if not folder.is_dir():
         raise SourceError(
@@ -271,11 +278,11 @@ def open_context(folder: Path, dockerfile: Path | None, cache_folder: Path, *, c
         )
     root = folder.resolve()
     name = hashlib.sha256(os.fsencode(root)).hexdigest()[:24]
-    ignore = read_ignore(root, dockerfile, closed=closed)
+    ignore = read_ignore(root, dockerfile, closed=closed, without=without)
     return Context(root, ignore, HashCache(cache_folder / f"context-{name}.json"))
 
 
-def read_ignore(root: Path, dockerfile: Path | None, *, closed: bool = False) -> Ignore:
+def read_ignore(root: Path, dockerfile: Path | None, *, closed: bool = False, without: Path | None = None) -> Ignore:
     """What the context at ``root`` leaves out. Raises SourceError (``context-unreadable``, ``bad-pattern``)."""
     candidates = [dockerfile.with_name(dockerfile.name + ".dockerignore")] if dockerfile is not None else []
     candidates.append(root / ".dockerignore")
@@ -284,4 +291,6 @@ def read_ignore(root: Path, dockerfile: Path | None, *, closed: bool = False) ->
     if file is not None:
         with _readable(str(file)):
             text = file.read_text(errors="replace")
+    if without is not None and root in (inner := without.resolve()).parents:
+        text += f"\n{_MARKS.sub(_ESCAPED, str(inner.relative_to(root)))}\n"
     return Ignore.parse(text)

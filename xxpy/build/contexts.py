@@ -113,7 +113,9 @@ def open_all(folder: Path, file: Path, contexts: Contexts, hashes: Path) -> Cont
 
     def one(path: Path, dockerfile: Path | None) -> Context:
         fetched = contexts.fetched if contexts.fetched is not None and contexts.fetched in path.parents else None
-        return open_context(path, dockerfile, fetched or hashes, closed=fetched is not None)
+        # A store within the context would be copied into itself.
+        store = hashes.parent
+        return open_context(path, dockerfile, fetched or hashes, closed=fetched is not None, without=store)
 
     main = one(folder, file)
     main.named |= {identifier: one(path, None) for identifier, path in contexts.folders.items()}

@@ -1,7 +1,9 @@
-"""Who the user is to a registry, as ``docker login`` left it: config.json and the credential helpers it names.
+"""Who the user is to a registry, as ``docker login`` left it: config.json and the credential helpers it names; else as
+``podman login`` and ``skopeo login`` left it.
 
 Nothing of it is printed, kept or put on a command line: helpers are told the host on stdin.
-Source: Docker's reference, "docker login", "Credential stores" and "Credential helper protocol".
+Sources: Docker's reference, "docker login", "Credential stores" and "Credential helper protocol";
+containers-auth.json(5).
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import binascii
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,7 +74,7 @@ class Logins:
 
     def _find(self, host: str) -> Login:
         if self._config is None:
-            self._config = self._read()
+            self._config = self._read(self._path)
         names = (_HUB_KEY, *_HUB_NAMES) if host in _HUB_NAMES else (host,)
         helpers = _object(self._config, "credHelpers")
         helper = next((helpers[name] for name in names if name in helpers), self._config.get("credsStore"))
@@ -80,30 +82,37 @@ class Logins:
             found = self._asked(str(helper), names[0])
             if found is not None:
                 return found
-        entries = {_plain(key): value for key, value in _object(self._config, "auths").items()}
-        for name in names:
-            if isinstance(entry := entries.get(_plain(name)), dict):
-                return self._entry(name, entry)
+        for path, config in self._configs():
+            entries = {_plain(key): value for key, value in _object(config, "auths").items()}
+            for name in names:
+                if isinstance(entry := entries.get(_plain(name)), dict):
+                    return self._entry(name, entry, path)
         return Login()
 
-    def _read(self) -> Mapping[str, Any]:
+    def _configs(self) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+        """Docker's config.json, then what ``podman login`` and ``skopeo login`` write (containers-auth.json(5))."""
+        yield self._path, self._config or {}
+        for path in _containers_files():
+            yield path, self._read(path)
+
+    def _read(self, path: Path) -> Mapping[str, Any]:
         try:
-            with self._path.open("rb") as file:
+            with path.open("rb") as file:
                 data = file.read(_MOST_TEXT + 1)
         except (FileNotFoundError, NotADirectoryError):
             return {}
         except OSError as error:
-            raise self._bad(error.strerror or "it cannot be read") from None
+            raise _bad(path, error.strerror or "it cannot be read") from None
         try:
             value = json.loads(data) if len(data) <= _MOST_TEXT else None
         except (ValueError, RecursionError):
             # What json would say may quote the text.
-            raise self._bad("it is not JSON") from None
+            raise _bad(path, "it is not JSON") from None
         if not isinstance(value, dict):
-            raise self._bad(f"it is no JSON object of at most {_MOST_TEXT} bytes")
+            raise _bad(path, f"it is no JSON object of at most {_MOST_TEXT} bytes")
         return value
 
-    def _entry(self, name: str, entry: Mapping[str, Any]) -> Login:
+    def _entry(self, name: str, entry: Mapping[str, Any], path: Path) -> Login:
         given = {key: value for key, value in entry.items() if isinstance(value, str)}
         user, password = given.get("username", ""), given.get("password", "")
         if auth := given.get("auth", ""):
@@ -112,13 +121,13 @@ class Logins:
             except (binascii.Error, ValueError):
                 colon = ""
             if not colon:
-                raise self._bad(f"auths: the auth of {name} is not base64 of USER:PASSWORD")
+                raise _bad(path, f"auths: the auth of {name} is not base64 of USER:PASSWORD")
         return Login(user, password, given.get("identitytoken", ""), given.get("registrytoken", ""))
 
     def _asked(self, helper: str, server: str) -> Login | None:
         """What ``docker-credential-HELPER get`` says of a server; None if it knows none."""
         if not _HELPER.fullmatch(helper):
-            raise self._bad(f"{helper[:40]!r} is no name of a credential helper")
+            raise _bad(self._path, f"{helper[:40]!r} is no name of a credential helper")
         program = f"docker-credential-{helper}"
         try:
             # It needs what the user has: a key ring, a session bus, a cloud's variables.
@@ -153,13 +162,25 @@ class Logins:
             )
         return Login(identity=secret) if user == _TOKEN_USER else Login(user, secret)
 
-    def _bad(self, why: str) -> SourceError:
-        return SourceError(
-            f"the logins of registries cannot be read: {why}",
-            remedy="log in again: docker login HOST; or name another folder with DOCKER_CONFIG",
-            reason="login-invalid",
-            place=str(self._path),
-        )
+
+def _containers_files() -> Iterator[Path]:
+    """Where podman and skopeo keep logins: the file that is named, else that of the session, else the user's."""
+    if named := os.environ.get("REGISTRY_AUTH_FILE", ""):
+        yield Path(named)
+        return
+    session = os.environ.get("XDG_RUNTIME_DIR", "")
+    yield (Path(session) / "containers" if session else Path(f"/run/containers/{os.getuid()}")) / "auth.json"
+    config = os.environ.get("XDG_CONFIG_HOME", "")
+    yield (Path(config) if config else Path.home() / ".config") / "containers" / "auth.json"
+
+
+def _bad(path: Path, why: str) -> SourceError:
+    return SourceError(
+        f"the logins of registries cannot be read: {why}",
+        remedy="log in again: docker login HOST; or name another folder with DOCKER_CONFIG",
+        reason="login-invalid",
+        place=str(path),
+    )
 
 
 def _object(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
