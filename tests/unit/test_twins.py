@@ -379,6 +379,8 @@ def rlib(metadata: bytes, code: bytes) -> bytes:
         ("src/target/.rustc_info.json", b'{"a": 1, "b": 2}', b'{"b": 2, "a": 1}', True),
         ("src/target/.rustc_info.json", b'{"a": 1}', b'{"a": 2}', False),
         ("src/target/.rustc_info.json", b'{"a": 1', b'{"a": 2', False),
+        ("var/lib/texmf/ls-R", b"a\nb\n", b"b\na\n", True),
+        ("var/lib/texmf/ls-R", b"a\nb\n", b"a\nc\n", False),
         ("var/log/apt/history.log", b"Start-Date: 2026-01-02\n", b"Start-Date: 2026-03-04\n", True),
         ("var/log/apt/history.log", b"Commandline: apt-get\n", b"Commandline: apt\n", False),
         ("src/target/release/app", b"a", b"b", False),
