@@ -279,10 +279,14 @@ class Store:
             data = path.read_bytes()
         except OSError as error:
             raise StoreError(f"cannot read {path}: {error.strerror}", reason="store-failed") from error
-        manifests = parse_json_object(data, str(path)).get("manifests", [])
-        if not isinstance(manifests, list):
-            raise StoreError(f"{path}: manifests is not a list", reason="json-invalid")
-        return [Descriptor.from_json(each) for each in manifests]
+        try:
+            manifests = parse_json_object(data, str(path)).get("manifests", [])
+            if not isinstance(manifests, list):
+                raise StoreError(f"{path}: manifests is not a list", reason="json-invalid")
+            return [Descriptor.from_json(each) for each in manifests]
+        except StoreError as error:
+            error.remedy = error.remedy or f"names are lost, results are not: remove {path}, and give the names again"
+            raise
 
     def _write_index(self, entries: list[Descriptor]) -> None:
         self._replace(self.root / "index.json", index_json(entries), sync=True)

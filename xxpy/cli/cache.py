@@ -101,7 +101,11 @@ def _confirm(everything: bool) -> None:
         raise UsageError("nobody is here to ask", remedy=remedy, reason="not-forced")
     spared = "" if everything else ", what named images were made of"
     click.echo(f"This removes the whole cache but for what running builds use{spared}.", err=True)
-    if not click.confirm("Go on?", err=True):
+    try:
+        wanted = click.confirm("Go on?", err=True)
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    if not wanted:
         raise SystemExit(1)
 
 

@@ -170,28 +170,32 @@ class Client:
         """Let some time pass before another request, the more the more have failed."""
         self._pause(_own_wait(failures))
 
-    def _tried(self, once: Callable[[], Response], expect: Sequence[int], what: str, tries: int = TRIES) -> Response:
+    def _tried(
+        self, once: Callable[[], Response], expect: Sequence[int], what: str, tries: int = TRIES, host: str = ""
+    ) -> Response:
+        """An answer of ``host``, the endpoint's own if that is not said."""
         from requests.exceptions import RequestException
 
+        host = host or self.host
         for failures in range(1, tries + 1):
             delay = _own_wait(failures)
             try:
                 response = once()
             except RequestException as error:
-                problem = failed(self.host, error)
+                problem = failed(host, error)
                 final = could_not_connect(error) and not self._answered
                 if final or problem.reason not in (BROKEN, UNREACHABLE, TIMEOUT):
                     raise problem from None
             except OSError as error:
                 # A file of authorities that is not there.
-                raise refused(self.host, f"cannot be asked: {error}", CERTIFICATE, _NO_CA) from None
+                raise refused(host, f"cannot be asked: {error}", CERTIFICATE, _NO_CA) from None
             else:
                 self._answered = True
                 if response.status_code in expect:
                     return response
                 asked = _retry_after(response.headers.get("Retry-After", ""))
                 with response:
-                    problem = status_error(self.host, response, what)
+                    problem = status_error(host, response, what)
                 if response.status_code not in _RETRIED:
                     raise problem
                 if asked > MOST_WAIT:
@@ -233,7 +237,8 @@ class Client:
 
     def _to_token_server(self, method: str, url: str, **how: Any) -> Response:
         # A redirect is an error: the login is for the server that was named.
-        return self._tried(lambda: self._send(method, url, **how), (200,), "a token")
+        server = urlsplit(url).netloc.rpartition("@")[2]
+        return self._tried(lambda: self._send(method, url, **how), (200,), "a token", host=server)
 
     def _send(self, method: str, url: str, **how: Any) -> Response:
         from requests.utils import get_environ_proxies
