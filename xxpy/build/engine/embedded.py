@@ -86,7 +86,7 @@ class Embedded:
                 listener(notice)
             return _outcome(self._store, job, finished, _cached(records), chains)
         taken = take(self._store, self._cache, job, records)
-        programs = programs_for(job, records.keys() | taken.keys())
+        programs = programs_for(job, records.keys() | taken.results.keys())
         solver = _Solver(self._store, self._cache, job, records, keys, taken, programs)
         outcome = run_inside(solver.work, listener, id_maps())
         assert isinstance(outcome, Outcome)
@@ -137,7 +137,7 @@ class _Solver:
         self._ending = threading.Event()
         self._records = dict(records)
         self._taken = taken
-        self._answered = records.keys() | taken.keys()
+        self._answered = records.keys() | taken.results.keys()
         self._keys = dict(keys)
         """The key of each record that is used, of what was solved before and now."""
         self._steps = _cached(records)
@@ -211,7 +211,7 @@ class _Solver:
         wanted = needed(self._graph, self._answered)
         twins = self._twinned.only_for_twins(wanted, self._answered)
         waiting = {digest: self._open_inputs(digest) for digest in (*wanted, *twins)}
-        waiting |= {digest: set() for digest in self._taken}
+        waiting |= {digest: set() for digest in self._taken.results}
         for digest in wanted:
             waiting[digest] |= {self._graph.twins.get(digest, "")} & waiting.keys()
         running: dict[Future[None], Digest] = {}
@@ -288,10 +288,10 @@ class _Solver:
 
     def _import(self, vertex: Digest) -> tuple[Digest, Record] | None:
         """The key and record of what a cache of others answers."""
-        if vertex not in self._taken:
+        if vertex not in self._taken.results:
             return None
-        key, result = self._taken[vertex]
-        record = materialise(self._store, self._cache, self._job, vertex, result, self._work)
+        key, _ = self._taken.results[vertex]
+        record = materialise(self._store, self._cache, self._job, vertex, self._taken, self._work)
         self._cache.put(key, record)
         self._syncer.nudge()
         return key, record

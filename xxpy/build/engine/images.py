@@ -35,6 +35,13 @@ def base_image(store: Store, op: SourceOp) -> Image:
     return image_at(store, Descriptor(MANIFEST_TYPE, digest, size))
 
 
+def base_layers_of(store: Store, graph: Graph) -> dict[Digest, Layer]:
+    """The layers of all base images that ``graph`` takes, by diff ID. Raises StoreError."""
+    sources = [vertex.op for vertex in graph if isinstance(vertex.op, SourceOp)]
+    images = [base_image(store, op) for op in sources if op.identifier.startswith(IMAGE)]
+    return {layer.diff_id: layer for image in images for layer in image.layers}
+
+
 def unpacked_key(diff_id: Digest) -> Digest:
     """What the snapshot of an unpacked layer is remembered by."""
     return digest_of(["unpacked", _UNPACKED, diff_id])

@@ -5,16 +5,17 @@ What they need is fetched before anything runs, so that a cache that cannot be h
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Container, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from xxpy.build.engine.cache import Cache, Record
-from xxpy.build.engine.images import IMAGE, base_image, unpacked_from, unpacked_key, unpacked_layer
+from xxpy.build.engine.images import base_layers_of, unpacked_from, unpacked_key, unpacked_layer
 from xxpy.build.engine.needs import needed
 from xxpy.build.engine.packing import remember_packed
 from xxpy.build.engine.snapshots import laid_over
-from xxpy.build.graph import Digest, Graph, SourceOp, line_of
+from xxpy.build.graph import Digest, line_of
 from xxpy.build.layers import Layer
 from xxpy.build.naming import one_line
 from xxpy.build.plan import Accelerate
@@ -41,27 +42,34 @@ class Imports(Protocol):
         """Have the blobs of layers in the store; False if one is lost, and then `find` gives none that needs it."""
 
 
-Taken = Mapping[Digest, tuple[Digest, Result]]
+Found = Mapping[Digest, tuple[Digest, Result]]
 """By vertex: the key that a result was found under, and the result."""
 
 
-def take(store: Store, cache: Cache, job: Job, records: Container[Digest]) -> Taken:
+@dataclass(frozen=True)
+class Taken:
+    """The ``results`` that a build takes of its imports, and the layers of its ``bases`` by diff ID."""
+
+    results: Found = field(default_factory=dict)
+    bases: Mapping[Digest, Layer] = field(default_factory=dict)
+
+
+def take(store: Store, cache: Cache, job: Job, records: Collection[Digest]) -> Taken:
     """What ``job`` takes of its imports besides ``records``, all layers of it in the store. Raises StoreError."""
     if job.imports is None:
-        return {}
-    bases = _base_layers(store, job.plan.graph)
+        return Taken()
+    bases = base_layers_of(store, job.plan.graph)
     while True:
         found = {vertex.digest: one for vertex in job.plan.graph if (one := _found(job, vertex.digest, records))}
         used = _used(job, records, found)
-        here = bases.keys()
         lacking = {
             diff_id
             for _, result in used.values()
             for diff_id in result.chain
-            if diff_id not in here and cache.find(unpacked_key(diff_id)) is None
+            if diff_id not in bases and cache.find(unpacked_key(diff_id)) is None
         }
         if job.imports.fetch(sorted(lacking)):
-            return used
+            return Taken(used, bases)
 
 
 def _found(job: Job, vertex: Digest, records: Container[Digest]) -> tuple[Digest, Result] | None:
@@ -74,10 +82,10 @@ def _found(job: Job, vertex: Digest, records: Container[Digest]) -> tuple[Digest
     return None
 
 
-def _used(job: Job, records: Container[Digest], found: Taken) -> Taken:
+def _used(job: Job, records: Collection[Digest], found: Found) -> Found:
     """Of what was found, what a step or an image takes from: with all that it was made on, whose layers images have."""
     graph = job.plan.graph
-    answered = _Either(records, found)
+    answered = {*records, *found}
     running = needed(graph, answered)
     if job.accelerate is not Accelerate.OFF:
         running += needed(graph, answered, [graph.twins[each] for each in running if each in graph.twins])
@@ -86,28 +94,14 @@ def _used(job: Job, records: Container[Digest], found: Taken) -> Taken:
     return {each: found[each] for each in lines if each in found}
 
 
-class _Either:
-    def __init__(self, *parts: Container[Digest]) -> None:
-        self._parts = parts
-
-    def __contains__(self, digest: object) -> bool:
-        return any(digest in part for part in self._parts)
-
-
-def _base_layers(store: Store, graph: Graph) -> dict[Digest, Layer]:
-    sources = [vertex.op for vertex in graph if isinstance(vertex.op, SourceOp)]
-    images = [base_image(store, op) for op in sources if op.identifier.startswith(IMAGE)]
-    return {layer.diff_id: layer for image in images for layer in image.layers}
-
-
-def materialise(store: Store, cache: Cache, job: Job, vertex: Digest, result: Result, work: Path) -> Record:
+def materialise(store: Store, cache: Cache, job: Job, vertex: Digest, taken: Taken, work: Path) -> Record:
     """The snapshots of a result that was taken, as a record. Raises StoreError (``bad-layer``, ``digest-mismatch``)."""
     assert job.imports is not None
-    bases = _base_layers(store, job.plan.graph)
+    result = taken.results[vertex][1]
     names = []
     for diff_id in result.chain:
         packed = job.imports.layer(diff_id)
-        layer = bases.get(diff_id) or (Layer(packed.descriptor, diff_id) if packed else None)
+        layer = taken.bases.get(diff_id) or (Layer(packed.descriptor, diff_id) if packed else None)
         names.append(_unpacked(store, cache, diff_id, layer, work))
         # Of a blob that nobody has unpacked it is only said that it is this layer.
         proven = packed is not None and unpacked_from(store, diff_id) == packed.descriptor.digest

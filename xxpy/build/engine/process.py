@@ -92,6 +92,18 @@ def stream(
 
     A program that a signal ended gives 128 plus the signal's number, as shells do.
     """
+    child, stdout = _piped(argv, package, env if env is not None else minimal_environment(), cwd=cwd)
+    with stdout as pipe:
+        while data := pipe.read(65536):
+            on_output(data)
+    code = child.wait()
+    return code if code >= 0 else 128 - code
+
+
+def _piped(
+    argv: Sequence[str], package: str, env: Mapping[str, str], *, cwd: str | None = None, session: bool = False
+) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
+    """A program whose stdout and stderr come by one pipe; with ``session`` in a process group of its own."""
     _echo(argv)
     try:
         child = subprocess.Popen(
@@ -99,18 +111,15 @@ def stream(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=dict(env) if env is not None else minimal_environment(),
+            env=dict(env),
             cwd=cwd,
             bufsize=0,
+            start_new_session=session,
         )
     except OSError as error:
         raise _unstartable(argv[0], package, error) from None
     assert child.stdout is not None
-    with child.stdout as pipe:
-        while data := pipe.read(65536):
-            on_output(data)
-    code = child.wait()
-    return code if code >= 0 else 128 - code
+    return child, child.stdout
 
 
 def feed(argv: Sequence[str], write: Callable[[IO[bytes]], None], *, env: Mapping[str, str]) -> tuple[int, str]:
@@ -145,22 +154,9 @@ def follow(argv: Sequence[str], on_output: Callable[[bytes], None], *, env: Mapp
 
     Where the block ends early it gets SIGINT and `_PATIENCE` seconds, and is gone when the error goes on.
     """
-    _echo(argv)
+    child, stdout = _piped(argv, "", env, session=True)
     try:
-        child = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=dict(env),
-            bufsize=0,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise _unstartable(argv[0], "", error) from None
-    assert child.stdout is not None
-    try:
-        while data := child.stdout.read(65536):
+        while data := stdout.read(65536):
             on_output(data)
         code = child.wait()
     except BaseException:
@@ -172,7 +168,7 @@ def follow(argv: Sequence[str], on_output: Callable[[bytes], None], *, env: Mapp
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
-        child.stdout.close()
+        stdout.close()
         child.wait()
     return code if code >= 0 else 128 - code
 

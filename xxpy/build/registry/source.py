@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from xxpy.build.convert import DOCKER_MANIFEST
 from xxpy.build.descriptor import Descriptor
 from xxpy.build.image import INDEX_TYPES, MANIFEST_TYPE
 from xxpy.build.registry.client import Registries
@@ -9,7 +10,7 @@ from xxpy.build.registry.pull import Puller
 from xxpy.build.registry.reference import parse_reference
 from xxpy.build.store import Store
 
-_MANIFEST_TYPES = (*INDEX_TYPES, MANIFEST_TYPE, "application/vnd.docker.distribution.manifest.v2+json")
+_MANIFEST_TYPES = (*INDEX_TYPES, MANIFEST_TYPE, DOCKER_MANIFEST)
 
 
 class RegistrySource:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from xxpy.build.engine import Job
 from xxpy.build.engine.cache import Cache as Records
-from xxpy.build.engine.images import IMAGE, base_image, own_line, unpacked_key
+from xxpy.build.engine.images import base_layers_of, own_line, unpacked_key
 from xxpy.build.engine.needs import known
 from xxpy.build.engine.packing import packed_layer
 from xxpy.build.graph import Digest, Graph, MergeOp, SourceOp
@@ -48,9 +48,7 @@ def _merges(graph: Graph, mode: str) -> frozenset[Digest]:
 def _base_snapshots(store: Store, graph: Graph) -> Iterable[tuple[str, Digest]]:
     """The snapshots of base images' layers, with their diff IDs."""
     records = Records(store)
-    for vertex in graph:
-        if isinstance(vertex.op, SourceOp) and vertex.op.identifier.startswith(IMAGE):
-            for layer in base_image(store, vertex.op).layers:
-                record = records.find(unpacked_key(layer.diff_id))
-                if record is not None:
-                    yield record.chain[0], layer.diff_id
+    for diff_id in base_layers_of(store, graph):
+        record = records.find(unpacked_key(diff_id))
+        if record is not None:
+            yield record.chain[0], diff_id
