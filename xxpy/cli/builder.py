@@ -26,6 +26,7 @@ from xxpy.build.buildkit import buildx
 from xxpy.build.naming import harmless
 from xxpy.build.tools import find_emulator
 from xxpy.cli.shared import told
+from xxpy.cli.usage import Group
 from xxpy.errors import HostError, UsageError, XxError
 from xxpy.platforms import QEMU, Platform, runs_natively
 
@@ -68,7 +69,7 @@ def _of_buildx(name: str) -> Builder:
     return buildx_own(name)
 
 
-@click.group("builder", short_help="Choose and name who builds.")
+@click.group("builder", cls=Group, short_help="Choose and name who builds.")
 def builder_command() -> None:
     """Builders: our own engine, which is always there as `embedded`, and BuildKit behind docker buildx."""
 

@@ -19,6 +19,7 @@ from xxpy.build.runsettings import parse_size
 from xxpy.build.store import Store
 from xxpy.cli.shared import default_store, store_option, told
 from xxpy.cli.tables import ago, columns, date, short_id
+from xxpy.cli.usage import Group
 from xxpy.errors import UsageError
 
 _KINDS = (
@@ -30,7 +31,7 @@ _KINDS = (
 )
 
 
-@click.group("cache")
+@click.group("cache", cls=Group)
 def cache_group() -> None:
     """Look at the store's cache, or take out of it what is not in use."""
 

@@ -15,9 +15,12 @@ from xxpy.build.naming import harmless, human_size
 from xxpy.build.store import Store
 from xxpy.cli.shared import default_store, store_option, told
 from xxpy.cli.tables import ago, columns, short_id
+from xxpy.cli.usage import Group
 
 
-@click.group("images", invoke_without_command=True, short_help="List the images of the store, or remove names.")
+@click.group(
+    "images", cls=Group, invoke_without_command=True, short_help="List the images of the store, or remove names."
+)
 @click.option("--format", "form", type=click.Choice(("table", "json")), default="table", help="One JSON object a line.")
 @click.option("-q", "--quiet", is_flag=True, help="Show nothing but the digests.")
 @store_option

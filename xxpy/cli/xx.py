@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import sys
-from typing import Any
 
 import click
 
@@ -14,7 +12,7 @@ from xxpy.cli.build import build_command
 from xxpy.cli.builder import builder_command
 from xxpy.cli.doctor import doctor_command
 from xxpy.cli.image import image_command
-from xxpy.cli.shared import unwritable_stdout
+from xxpy.cli.usage import Program
 
 _LATE = {
     "cache": "cache_group",
@@ -27,17 +25,7 @@ _LATE = {
 """Commands with a module each that is imported when they are called: a build does without them."""
 
 
-class _Commands(click.Group):
-    def main(self, *args: Any, **kwargs: Any) -> Any:
-        """See `click.Group.main`. What stdout does not take is told as any other error."""
-        try:
-            try:
-                return super().main(*args, **kwargs)
-            finally:
-                sys.stdout.flush()
-        except OSError as error:
-            raise unwritable_stdout(error) from None
-
+class _Commands(Program):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """See `click.Group.list_commands`."""
         return sorted([*super().list_commands(ctx), *_LATE])
