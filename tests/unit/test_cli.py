@@ -7,7 +7,11 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from stores import image, named
 
+from xxpy.build.export import export_image
+from xxpy.build.outputs import parse_output
+from xxpy.build.store import Store
 from xxpy.cli.usage import Program
 from xxpy.cli.xx import main
 
@@ -91,3 +95,43 @@ def test_numbers_questions_and_ctrl_c() -> None:
 def test_a_flag_with_control_characters_is_printed_clean(tmp_path: Path) -> None:
     code, lines = told("build", "--no\x1b[2Jpe", str(tmp_path))
     assert code == 2 and not any("\x1b" in line for line in lines)
+
+
+READING = (
+    ["images"], ["images", "-q"], ["images", "rm", "a"], ["inspect", "a"], ["cache", "du"], ["cache", "prune", "-f"],
+    ["push", "a:1"], ["merge", "a", "-t", "b"], ["merge", "docker.io/a/b", "a", "-t", "b"],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("args", READING)
+def test_a_store_that_is_only_read_is_not_made(args: list[str], tmp_path: Path) -> None:
+    place = tmp_path / "typo" / "store"
+    for flags, variable in ((["--store", str(place)], ""), ([], str(place))):
+        code, (what, remedy) = told(*args, *flags, XX_STORE=variable)
+        assert code == 7 and what == f"ERROR: there is no store at {place}" and "--store and XX_STORE" in remedy
+    assert not place.parent.exists()
+
+
+def test_an_empty_folder_is_no_store_and_a_file_neither(tmp_path: Path) -> None:
+    assert told("images", "--store", str(tmp_path))[0] == 7 and not list(tmp_path.iterdir())
+    (tmp_path / "file").write_text("mine")
+    for args in (["images"], ["pull", "a"]):
+        code, lines = told(*args, "--store", str(tmp_path / "file"))
+        assert code == 7 and "is no store of xx, but a file" in lines[0]
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_at_its_usual_place_a_store_is_made(tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["images", "-q"], env={"XX_STORE": "", "XDG_DATA_HOME": str(tmp_path)})
+    assert done.exit_code == 0 and not done.output and (tmp_path / "xx/xx-store").exists()
+
+
+def test_what_lies_elsewhere_is_inspected_and_merged_without_a_store(tmp_path: Path) -> None:
+    made, place = Store.open(tmp_path / "made"), tmp_path / "none"
+    archive = tmp_path / "a.tar"
+    index = named(made, "docker.io/library/a:1", image(made, (b"layer",)))
+    export_image(made, index, ["docker.io/library/a:1"], parse_output(f"type=oci,dest={archive}"))
+    done = CliRunner().invoke(main, ["inspect", str(archive), "--store", str(place)])
+    assert done.exit_code == 0 and index.digest in done.output and not place.exists()
+    done = CliRunner().invoke(main, ["merge", str(archive), "-t", "b", "--store", str(place)])
+    assert done.exit_code == 0 and Store.find(place).resolve("docker.io/library/b:latest") is not None

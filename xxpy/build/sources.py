@@ -128,6 +128,16 @@ def opened(store: Store, text: str) -> Iterator[Source]:
         archive.close()
 
 
+def needs_store(text: str) -> bool:
+    """Whether ``text`` can only be of the store: it is no path to what is there, and names no registry."""
+    if text.startswith((LAYOUT, REMOTE, "/", "./", "../")) or Path(text).exists() or _in_registry(text):
+        return False
+    try:
+        return not parse_layout(text).folder.exists()
+    except (UsageError, SourceError):
+        return True
+
+
 def _in_store(store: Store, text: str) -> Source | None:
     if _DIGEST.fullmatch(text) and store.has(text):
         return StoreSource(store, text, typed(text, store.blob(text).stat().st_size, store.read(text)))

@@ -112,6 +112,9 @@ class Store:
         # Whoever works in the store changes its folder.
         root = root.absolute()
         store = cls(root)
+        if root.exists() and not root.is_dir():
+            remedy = "name an empty or a new directory"
+            raise StoreError(f"{root} is no store of xx, but a file", remedy=remedy, reason="store-foreign")
         with storing(root):
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
             store._claim()
@@ -126,6 +129,21 @@ class Store:
                 if not (root / "index.json").exists():
                     store._write_index([])
         return store
+
+    @classmethod
+    def find(cls, root: Path) -> Store:
+        """As `open`, where there is a store. Raises as that, and StoreError (``store-missing``)."""
+        try:
+            absent = not os.listdir(root)
+        except OSError:
+            absent = not os.path.lexists(root)
+        if absent:
+            raise StoreError(
+                f"there is no store at {root}",
+                remedy="see --store and XX_STORE; xx build, xx base, xx image and xx pull make a store",
+                reason="store-missing",
+            )
+        return cls.open(root)
 
     def _claim(self) -> None:
         marker = self.root / "xx-store"

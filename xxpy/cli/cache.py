@@ -16,8 +16,7 @@ from xxpy.build.inventory import Inventory, Item, Kind
 from xxpy.build.naming import harmless, human_size
 from xxpy.build.prune import Limits, matches, parse_filters, plan
 from xxpy.build.runsettings import parse_size
-from xxpy.build.store import Store
-from xxpy.cli.shared import default_store, store_option, told
+from xxpy.cli.shared import store_option, store_to_read, told
 from xxpy.cli.tables import ago, columns, date, short_id
 from xxpy.cli.usage import Group
 from xxpy.errors import UsageError
@@ -45,7 +44,7 @@ def du_command(filters: tuple[str, ...], form: str, verbose: bool, store: Path |
     """Show what lies in the store, how much of the disk it takes, and whether it could go."""
     with told():
         limits = parse_filters(filters, Limits(everything=True))
-        inventory = inventory_of(Store.open(store or default_store()))
+        inventory = inventory_of(store_to_read(store))
         now = time.time_ns()
         listed = [item for item in inventory.items.values() if matches(item, limits, now) and not item.record]
         # What images have is in the sum, and one by one for who asks for it.
@@ -80,7 +79,7 @@ def prune_command(
     with told():
         kept = parse_size(keep, "--keep-storage") if keep else None
         limits = parse_filters(filters, Limits(keep=kept, everything=everything))
-        place = Store.open(store or default_store())
+        place = store_to_read(store)
         if not (force or dry_run):
             _confirm(everything)
         inventory = inventory_of(place)

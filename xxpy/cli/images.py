@@ -12,8 +12,7 @@ import click
 from xxpy.build.listing import NamedImage, named_images, remove_names
 from xxpy.build.names import normalize_name, short_name
 from xxpy.build.naming import harmless, human_size
-from xxpy.build.store import Store
-from xxpy.cli.shared import default_store, store_option, told
+from xxpy.cli.shared import store_option, store_to_read, told
 from xxpy.cli.tables import ago, columns, short_id
 from xxpy.cli.usage import Group
 
@@ -30,7 +29,7 @@ def images_group(context: click.Context, form: str, quiet: bool, store: Path | N
     if context.invoked_subcommand is not None:
         return
     with told():
-        images = list(named_images(Store.open(store or default_store())))
+        images = list(named_images(store_to_read(store)))
         if quiet:
             # Two names may stand for one image.
             for digest in dict.fromkeys(image.digest for image in images):
@@ -51,7 +50,7 @@ def rm_command(names: tuple[str, ...], store: Path | None) -> None:
     """Take names away. What images have that no other has goes with the next xx cache prune."""
     with told():
         full = list(dict.fromkeys(normalize_name(name) for name in names))
-        remove_names(Store.open(store or default_store()), full)
+        remove_names(store_to_read(store), full)
         for name in full:
             click.echo(f"removed {short_name(name)}")
         click.echo("their blobs stay until xx cache prune", err=True)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
 
 from xxpy.build.inspection import Attached, Facts, ImageFacts, LayerFacts, inspect
 from xxpy.build.naming import harmless, human_size, one_line
-from xxpy.build.sources import opened
+from xxpy.build.sources import needs_store, opened
 from xxpy.build.store import Store
-from xxpy.cli.shared import default_store, store_option, told
+from xxpy.cli.shared import store_option, store_to_read, told
 from xxpy.cli.tables import columns, short_id
+from xxpy.errors import StoreError
 from xxpy.platforms import Platform
 
 _LISTED = ("Entrypoint", "Cmd", "Shell", "OnBuild")
@@ -38,12 +41,26 @@ def inspect_command(what: str, platform: str, layers: bool, form: str, store: Pa
     """
     with told():
         wanted = Platform.parse(platform) if platform else None
-        with opened(Store.open(store or default_store()), what) as source:
+        with _store_for(what, store) as place, opened(place, what) as source:
             facts = inspect(source, wanted)
         if form == "json":
             click.echo(json.dumps(as_object(facts), indent=2))
         else:
             click.echo("\n".join(_lines(facts, layers=layers)))
+
+
+@contextmanager
+def _store_for(what: str, named: Path | None) -> Iterator[Store]:
+    """The store that is named; where there is none, one for the moment, unless ``what`` would have to be in it."""
+    try:
+        place = store_to_read(named)
+    except StoreError as error:
+        if error.reason != "store-missing" or needs_store(what):
+            raise
+        with TemporaryDirectory(prefix="xx-") as folder:
+            yield Store.open(Path(folder))
+        return
+    yield place
 
 
 def as_object(facts: Facts) -> dict[str, Any]:

@@ -16,10 +16,10 @@ from xxpy.build.image import image_manifests
 from xxpy.build.merge import check_annotations, merge
 from xxpy.build.names import short_name, tag_name
 from xxpy.build.outputs import Format, Output, check_outputs, parse_output
-from xxpy.build.sources import Source, StoreSource, opened
+from xxpy.build.sources import Source, StoreSource, needs_store, opened
 from xxpy.build.store import Store
 from xxpy.build.using import using
-from xxpy.cli.shared import default_store, store_option, told
+from xxpy.cli.shared import default_store, store_option, store_to_read, told
 from xxpy.errors import UsageError
 
 
@@ -54,7 +54,9 @@ def merge_command(
         if append and len(names) != 1:
             raise UsageError("--append adds to the image of one -t", remedy="give -t NAME once", reason="bad-append")
         check_outputs(written, 1, None)
-        place = Store.open(store or default_store())
+        # Its blobs go there; what it has itself is only to be had of one that is there.
+        own = any(map(needs_store, sources))
+        place = store_to_read(store) if own else Store.open(store or default_store())
         with using(place):
             click.echo(_merged(place, sources, names, written, said, append=append))
 

@@ -13,10 +13,9 @@ from xxpy.build.names import normalize_name, short_name
 from xxpy.build.registry.client import Registries
 from xxpy.build.registry.push import Push, push_image
 from xxpy.build.registry.reference import parse_reference
-from xxpy.build.store import Store
 from xxpy.build.using import using
 from xxpy.cli.pull import registry_options
-from xxpy.cli.shared import EventLines, default_store, told
+from xxpy.cli.shared import EventLines, store_to_read, told
 from xxpy.errors import SourceError, UsageError
 
 
@@ -47,7 +46,7 @@ def push_command(
                 remedy="name a tag: xx push NAME HOST/REPOSITORY:TAG",
                 reason="bad-reference",
             )
-        place = Store.open(store or default_store())
+        place = store_to_read(store)
         entry = place.resolve(full)
         if entry is None:
             raise SourceError(

@@ -15,6 +15,7 @@ from xxpy.build.events import Event, Listener, Notice, Transfer
 from xxpy.build.naming import harmless
 from xxpy.build.plan import Plan
 from xxpy.build.progress import make_listener
+from xxpy.build.store import Store
 from xxpy.errors import StepError, StoreError, VerifyError, XxError
 
 STORE_VARIABLE = "XX_STORE"
@@ -31,6 +32,16 @@ def default_store() -> Path:
         return Path(named)
     data = os.environ.get("XDG_DATA_HOME", "")
     return (Path(data) if data else Path.home() / ".local" / "share") / "xx"
+
+
+def store_to_read(named: Path | None) -> Store:
+    """The store of a command that makes none: ``named`` by --store, else by XX_STORE, has to be there.
+
+    At the usual place, where nothing can be mistyped, there is one from now on. Raises as `Store.find` does.
+    """
+    if named is None and not os.environ.get(STORE_VARIABLE, ""):
+        return Store.open(default_store())
+    return Store.find(named or default_store())
 
 
 @contextmanager
