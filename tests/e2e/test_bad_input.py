@@ -100,6 +100,16 @@ def test_a_failing_run_tells_all_of_it(xx: Xx) -> None:
     assert xx.build("FROM busybox\nRUN true\n", "--platform", BOTH).code == 0
 
 
+def test_a_run_that_cannot_begin_says_why_in_few_words(xx: Xx) -> None:
+    done = xx.build('FROM busybox\nRUN ["/no/such/program"]\n')
+    what, remedy = error_of(done).splitlines()
+    assert "cannot be started on linux/" in what and "/no/such/program" in what and "in this stage" in remedy, done
+    # What a runtime logs is not what the step printed.
+    assert "level=" not in done.err and "time=" not in done.err and '"msg"' not in done.err, done
+    what, remedy = error_of(xx.build("FROM busybox\nRUN exit 3\n")).splitlines()
+    assert "ended with exit code 3" in what and "it printed nothing" in remedy
+
+
 def test_a_killed_run_names_the_signal(xx: Xx) -> None:
     assert "SIGKILL" in error_of(xx.build("FROM busybox\nRUN sh -c 'kill -9 $$' || exit $?\n"))
 

@@ -9,7 +9,9 @@ import pytest
 
 from xxpy.build import busybox
 from xxpy.build.base import recipe_for
-from xxpy.errors import SourceError, UsageError
+from xxpy.build.bootstrap import bootstrap_error
+from xxpy.errors import HostError, SourceError, UsageError, XxError
+from xxpy.platforms import Platform
 
 
 def test_recipes(tmp_path: Path) -> None:
@@ -33,6 +35,42 @@ def test_what_cannot_be_made(name: str) -> None:
     with pytest.raises(UsageError) as caught:
         recipe_for(name)
     assert caught.value.reason in ("base-unknown", "bad-reference")
+
+
+APT = "I: running apt-get update...\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "reason", "words"),
+    [
+        ("Err:2 http://a.test/debian nope Release\n  404  Not Found [IP: 192.0.2.1 80]\n"
+         "E: The repository 'http://a.test/debian nope Release' does not have a Release file.\n",
+         UsageError, "suite-unknown", "http://a.test/debian has no release 'nope'"),
+        ("Err:2 http://a.test/debian nope Release\n  503  Busy\n"
+         "E: The repository 'http://a.test/debian nope Release' does not have a Release file.\n",
+         HostError, "bootstrap-failed", "503"),
+        ("E: apt-get update did not find any indices for architecture 'mips' in suite 'trixie'\n",
+         UsageError, "platform-unserved", "for linux/mips"),
+        ("E: Failed to fetch http://a.test/debian/dists/trixie/InRelease  Could not resolve 'a.test'\n",
+         SourceError, "archive-unreachable", "http://a.test/debian cannot be reached: Could not resolve 'a.test'"),
+        ("E: Failed to fetch http://a.test/debian/dists/trixie/InRelease  Could not connect to a.test:80 - connect (111)\n",
+         SourceError, "archive-unreachable", "Could not connect"),
+        ("E: Failed to fetch http://a.test/debian/dists/trixie/InRelease  The following signatures were invalid\n",
+         HostError, "bootstrap-failed", "signatures were invalid"),
+        ("", HostError, "bootstrap-failed", "exit code 25"),
+    ],
+)  # fmt: skip
+def test_what_a_failed_bootstrap_means(said: str, kind: type[XxError], reason: str, words: str) -> None:
+    error = bootstrap_error(APT + said, "ended with exit code 25", "debian:x", Platform("linux", "mips"))
+    assert type(error) is kind and error.reason == reason and words in error.message and error.remedy
+    if kind is not HostError:
+        assert "\n" not in error.message
+
+
+def test_of_a_long_failure_the_end_is_shown() -> None:
+    said = "".join(f"line {number}\n" for number in range(100))
+    error = bootstrap_error(said, "ended with exit code 1", "debian:x", Platform("linux", "arm64"))
+    assert "line 99" in error.message and "line 80\n" not in error.message
 
 
 def test_busybox(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from xxpy.build import busybox
+from xxpy.build.bootstrap import bootstrap_error
 from xxpy.build.descriptor import Descriptor
 from xxpy.build.disk import storing
 from xxpy.build.engine import process
@@ -41,7 +42,6 @@ _KEYRINGS = {
     "debian": ("/usr/share/keyrings/debian-archive-keyring.gpg", "debian-archive-keyring"),
     "ubuntu": ("/usr/share/keyrings/ubuntu-archive-keyring.gpg", "ubuntu-keyring distro-info-data"),
 }
-_LAST_LINES = 12
 _RELEASE = "trixie"
 """Debian's release where this machine has another distribution. A code name: suites named by state change under us."""
 
@@ -108,7 +108,7 @@ def make_base(
 ) -> None:
     """Make the image for ``platforms`` and put it into the store beside those it has already.
 
-    Raises HostError (``program-missing``, ``no-keyring``, ``no-emulator``, ``bootstrap-failed``), StoreError.
+    Raises HostError (``program-missing``, ``no-keyring``, ``no-emulator``), StoreError, and as `bootstrap_error` says.
     """
     if others := [each for each in platforms if each.os != "linux"]:
         raise UsageError(
@@ -230,12 +230,8 @@ class _Maker:
         output: list[bytes] = []
         code = process.stream(argv, output.append, env={**process.minimal_environment(), "TMPDIR": str(target.parent)})
         if code:
-            lines = b"".join(output).decode(errors="replace").strip().splitlines()[-_LAST_LINES:]
-            raise HostError(
-                f"mmdebstrap {process.worded(code)} for {short_name(recipe.name)} {platform}:\n  " + "\n  ".join(lines),
-                remedy="is the release's name right, has its archive that architecture? --mirror URL names another",
-                reason="bootstrap-failed",
-            )
+            said = b"".join(output).decode(errors="replace")
+            raise bootstrap_error(said, process.worded(code), short_name(recipe.name), platform)
 
 
 def _clean(root: Path) -> None:

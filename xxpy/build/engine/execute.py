@@ -17,6 +17,7 @@ from xxpy.build.engine.mounts import StepMounts
 from xxpy.build.engine.network import Network, Networks
 from xxpy.build.engine.places import make_folders
 from xxpy.build.engine.rooted import inside, remove_tree
+from xxpy.build.engine.runtimelog import NO_PROGRAM, NO_ROOT, errors_of, in_words, is_of_the_program
 from xxpy.build.engine.snapshots import Draft
 from xxpy.build.engine.spec import BindMount, Shown, runtime_spec
 from xxpy.build.engine.users import resolve_user
@@ -100,12 +101,12 @@ class Executor:
                 extra = self._extra(op, home, hidden)
                 spec = runtime_spec(op, str(made.merged), user, placed, extra, network.path)
                 (bundle / "config.json").write_text(json.dumps(spec))
-                code = self._start(bundle, name, output)
+                code, why = self._start(bundle, name, output)
         finally:
             remove_tree(bundle)
             remove_tree(self.work / "run" / name)
         if code != 0:
-            raise self._failed(vertex, code, output, made)
+            raise self._failed(vertex, process.worded(code), why, output, made)
         return output.text()
 
     def _extra(self, op: ExecOp, home: str, hidden: Mapping[str, str]) -> list[str]:
@@ -118,21 +119,26 @@ class Executor:
         ]
         return extra if "HOME" in taken else [*extra, f"HOME={home}"]
 
-    def _start(self, bundle: Path, name: str, output: Callable[[bytes], None]) -> int:
-        """Run the container of ``bundle`` to its end; its exit code.
+    def _start(self, bundle: Path, name: str, output: _Tail) -> tuple[int, str]:
+        """Run the container of ``bundle`` to its end; its exit code, and why it did not begin, empty if it did.
 
         In the foreground runc copies stdout and stderr through pipes of its own, and what a compiler says would come
         out of order. Detached, the step writes to our one pipe itself and becomes our child (`adopt_orphans`).
         """
-        pid_file = bundle / "pid"
+        pid_file, log = bundle / "pid", bundle / "log"
         # runc does without cgroups when it may not make them (`forbid_cgroups`), crun when it is told to.
         flags = ["--cgroup-manager=disabled"] if self.runtime.name == "crun" else []
         argv = [
-            self.runtime.path, "--root", str(self.work / "run"), *flags,
+            self.runtime.path, "--root", str(self.work / "run"), "--log", str(log), "--log-format", "json", *flags,
             "run", "--detach", "--pid-file", str(pid_file), "--bundle", str(bundle), name,
         ]  # fmt: skip
         env = {**process.minimal_environment(), "XDG_RUNTIME_DIR": "/nowhere"}
         code = process.stream(argv, output, env=env)
+        errors = errors_of(log)
+        for text in errors:
+            # runc prints its last error besides, crun does not.
+            if text.encode() not in bytes(output.kept):
+                output(f"{text}\n".encode())
         if code == 0:
             if not pid_file.exists():
                 raise HostError(
@@ -142,8 +148,8 @@ class Executor:
                 )
             _, status = os.waitpid(int(pid_file.read_text()), 0)
             code = os.waitstatus_to_exitcode(status)
-            code = code if code >= 0 else 128 - code
-        return code
+            return (code if code >= 0 else 128 - code), ""
+        return code, in_words(errors[-1]) if errors else ""
 
     def _binds(self, op: ExecOp, bundle: Path, network: Network) -> list[Shown]:
         added = (
@@ -156,9 +162,10 @@ class Executor:
             binds.append(BindMount(str(self._ca), TARGET))
         return binds
 
-    def _failed(self, vertex: Vertex, code: int, output: _Tail, made: Draft) -> StepError:
-        words = process.worded(code)
-        remedy, reason = "the lines above are the last it printed; run it alone in that stage to see more", "run-failed"
+    def _failed(self, vertex: Vertex, ended: str, why: str, output: _Tail, made: Draft) -> StepError:
+        """``ended`` is how the step did, unless ``why`` says that it did not begin."""
+        said = "the lines above are the last it printed" if output.kept else "it printed nothing"
+        remedy, reason = f"{said}; run it alone in that stage to see more", "run-failed"
         space = os.statvfs(self.work.parent)
         if space.f_bavail * space.f_frsize < _FEW_BYTES:
             remedy = f"the disk of the store is full: free space on it (df -h {self.work.parent.parent})"
@@ -169,9 +176,12 @@ class Executor:
                 "see FROM --platform and what COPY --from takes it from, and check it there with xx-verify"
             )
             reason = "exec-format"
+        elif why:
+            remedy, reason = NO_PROGRAM if is_of_the_program(why) else NO_ROOT, "not-started"
         line = vertex.label.line
+        words = f"cannot be started on {vertex.platform}: {one_line(why)}" if why else f"{ended} on {vertex.platform}"
         return StepError(
-            f"{one_line(vertex.label.text)} {words} on {vertex.platform}",
+            f"{one_line(vertex.label.text)} {words}",
             remedy=remedy,
             reason=reason,
             place=f"{self.dockerfile}:{line}" if line else self.dockerfile,
