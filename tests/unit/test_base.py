@@ -53,7 +53,7 @@ APT = "I: running apt-get update...\n"
          UsageError, "platform-unserved", "for linux/mips"),
         ("E: Failed to fetch http://a.test/debian/dists/trixie/InRelease  Could not resolve 'a.test'\n",
          SourceError, "archive-unreachable", "http://a.test/debian cannot be reached: Could not resolve 'a.test'"),
-        ("E: Failed to fetch http://a.test/debian/dists/trixie/InRelease  Could not connect to a.test:80 - connect (111)\n",
+        ("E: Failed to fetch http://a.test/debian/dists/trixie/InRelease  Could not connect to a.test:80\n",
          SourceError, "archive-unreachable", "Could not connect"),
         ("E: Failed to fetch http://a.test/debian/dists/trixie/InRelease  The following signatures were invalid\n",
          HostError, "bootstrap-failed", "signatures were invalid"),

@@ -1,12 +1,10 @@
 """The tables around a build, made from its Plan and Outcome: what will run where and why, and what it took.
 
-Both come as plain values first (`plan_rows`, `build_report`), which ``as_json`` gives to programs and ``rich`` draws.
+Both come as plain values first (`plan_rows`, `build_report`), which ``as_json`` gives to programs and `table` lays out.
 """
 
 from __future__ import annotations
 
-import io
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TextIO
@@ -16,16 +14,14 @@ from xxpy.build.graph import ExecOp, Result
 from xxpy.build.naming import ALL, Lines, groups, one_line
 from xxpy.build.outcome import ImageOutcome, Outcome
 from xxpy.build.plan import How, Plan
+from xxpy.build.tables import has_styles, table, width_of
 
 _TEXT_WIDTH = 60
-_FOLDED = ("why", "step", "to make it native")
 _DIGEST_DIGITS = 12
 _WORTH_A_WORD = 0.05
 """Seconds of an emulated step that is shown."""
 _STARTS = ("line", "emulated for", "programs", "as twins", "these ran", "others ran", "mostly", "without twins")
 _SAME = {None: "", True: "the same", False: "NOT the same"}
-_ENDLESS = 10_000
-"""Columns that no row needs."""
 
 
 @dataclass(frozen=True)
@@ -273,25 +269,6 @@ def _shortened(text: str) -> str:
 
 
 def _draw(stream: TextIO, title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table on ``stream``: as wide as a terminal, or as wide as it needs to be where there is none."""
-    # rich takes 50 ms to import; a build whose report is not shown does without it.
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    cells = [tuple(row) for row in rows]
-    table = Table(box=None, title=title or None, title_justify="left", pad_edge=False, header_style="bold")
-    for name in header:
-        table.add_column(name, overflow="fold" if name in _FOLDED else "ellipsis", no_wrap=name == "platform")
-    for row in cells:
-        table.add_row(*(Text(cell) for cell in row))
-    # Drawn apart from the stream, because rich ends the process when the stream's reader is gone.
-    terminal = stream.isatty()
-    drawn = io.StringIO()
-    width = shutil.get_terminal_size().columns if terminal else _ENDLESS
-    console = Console(file=drawn, force_terminal=terminal, width=width, highlight=False, markup=False, emoji=False)
-    if not terminal:
-        console.width = max(console.measure(table).maximum, len(title))
-    console.print(table)
-    console.print()
-    stream.write(drawn.getvalue())
+    """A table on ``stream``, and an empty line."""
+    made = table([header, *rows], width=width_of(stream), bold=has_styles(stream))
+    stream.write("".join(f"{part}\n" for part in (*filter(None, [title]), made, "")))

@@ -26,6 +26,7 @@ from xxpy.build.buildkit import buildx
 from xxpy.build.naming import harmless
 from xxpy.build.tools import find_emulator
 from xxpy.cli.shared import told
+from xxpy.cli.tables import beside, columns
 from xxpy.cli.usage import Group
 from xxpy.errors import HostError, UsageError, XxError
 from xxpy.platforms import QEMU, Platform, runs_natively
@@ -241,10 +242,7 @@ def _print_table(found: list[dict[str, Any]]) -> None:
             )
             for node in each["Nodes"]
         ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER) - 1)]
-    for row in rows:
-        cells = [harmless(cell).ljust(width) for cell, width in zip(row, widths, strict=False)]
-        click.echo("  ".join([*cells, harmless(row[-1])]).rstrip())
+    click.echo(columns(rows[0], rows[1:], gap=2))
 
 
 @builder_command.command("inspect")
@@ -280,4 +278,4 @@ def _inspected(found: buildx.Inspected | None) -> list[tuple[str, str]]:
 def _print_pairs(pairs: list[tuple[str, str]]) -> None:
     width = max(len(key) for key, _ in pairs) + 1
     for key, value in pairs:
-        click.echo(f"{f'{key}:':<{width}} {harmless(value)}")
+        click.echo(beside(f"{f'{key}:':<{width}} ", harmless(value)))

@@ -17,7 +17,7 @@ from xxpy.build.naming import harmless, human_size
 from xxpy.build.prune import Limits, matches, parse_filters, plan
 from xxpy.build.runsettings import parse_size
 from xxpy.cli.shared import store_option, store_to_read, told
-from xxpy.cli.tables import ago, columns, date, short_id
+from xxpy.cli.tables import ago, beside, columns, date, short_id
 from xxpy.cli.usage import Group
 from xxpy.errors import UsageError
 
@@ -132,7 +132,7 @@ def _details(item: Item) -> str:
         "Last used": date(item.used) if item.used else "never",
     }
     rows |= {"Description": harmless(item.text)} if item.text else {}
-    return "\n".join(f"{name + ':':<14}{value}" for name, value in rows.items())
+    return "\n".join(beside(f"{name + ':':<14}", value) for name, value in rows.items())
 
 
 def _as_object(item: Item) -> dict[str, Any]:

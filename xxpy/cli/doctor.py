@@ -10,6 +10,7 @@ import click
 
 from xxpy.build.probes import Probe, State, all_probes, works
 from xxpy.cli.shared import default_store
+from xxpy.cli.tables import beside
 from xxpy.errors import HostError, XxError
 from xxpy.platforms import QEMU, Platform, parse_list, qemu_arch, runs_natively
 
@@ -74,7 +75,8 @@ def lines_of(probes: Sequence[Probe]) -> list[str]:
     lines = []
     for probe in probes:
         state = click.style(f"{probe.state.value:<7}", fg=_STYLES[probe.state])
-        lines.append(f"{state}  {probe.name:<{width}}  {probe.found}")
+        head = f"{probe.state.value:<7}  {probe.name:<{width}}  "
+        lines.append(state + beside(head, probe.found)[len(probe.state.value.ljust(7)) :])
         if probe.remedy:
             lines.append(f"{'':7}  {'':{width}}  {click.style('-> ' + probe.remedy, bold=True)}")
     missing = sum(probe.state is State.MISSING for probe in probes)

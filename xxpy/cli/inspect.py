@@ -16,7 +16,7 @@ from xxpy.build.naming import harmless, human_size, one_line
 from xxpy.build.sources import needs_store, opened
 from xxpy.build.store import Store
 from xxpy.cli.shared import store_option, store_to_read, told
-from xxpy.cli.tables import columns, short_id
+from xxpy.cli.tables import beside, columns, short_id
 from xxpy.errors import StoreError
 from xxpy.platforms import Platform
 
@@ -117,7 +117,7 @@ def _lines(facts: Facts, *, layers: bool) -> Iterator[str]:
         yield from _rows(_image_rows(image))
         if layers:
             yield ""
-            yield from (f"  {line}" for line in _layer_table(image.layers).split("\n"))
+            yield _layer_table(image.layers)
     for one in facts.attached:
         yield ""
         yield from _rows(_attached_rows(one, facts))
@@ -167,7 +167,7 @@ def _layer_table(layers: Sequence[LayerFacts]) -> str:
         )
         for layer in layers
     ]
-    return columns(("LAYER", "SIZE", "MEDIA TYPE", "SNAPSHOT", "BY", "STEP"), rows)
+    return columns(("LAYER", "SIZE", "MEDIA TYPE", "SNAPSHOT", "BY", "STEP"), rows, indent=2)
 
 
 def _short(text: str) -> str:
@@ -180,4 +180,4 @@ def _pairs(pairs: Mapping[str, object]) -> str:
 
 def _rows(rows: Mapping[str, str]) -> Iterator[str]:
     for name, value in rows.items():
-        yield f"{name + ':':<13}{harmless(value)}"
+        yield beside(f"{name + ':':<13}", harmless(value))

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import sys
+import textwrap
 import time
 from collections.abc import Sequence
 
 from xxpy.build.naming import harmless
+from xxpy.build.tables import cells, table, width_of, wrapped
 
 _UNITS = ((604800, "weeks"), (86400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds"))
 ID_DIGITS = 12
 """Hex digits of a digest that are shown, as Docker does."""
 
 
-def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A line for ``head`` and each of ``rows``, all cells of a column as wide as the widest."""
+def columns(head: Sequence[str], rows: Sequence[Sequence[str]], gap: int = 3, indent: int = 0) -> str:
+    """The table of ``head`` and ``rows`` for stdout, as narrow as a terminal; ``indent`` columns to the right."""
     lines = [head, *([harmless(cell) for cell in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join("   ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+    width = width_of(sys.stdout)
+    made = table(lines, gap=gap, width=None if width is None else max(width - indent, 1))
+    return textwrap.indent(made, " " * indent)
+
+
+def beside(head: str, text: str) -> str:
+    """``head`` and ``text`` on a line for stdout; where a terminal is too narrow, ``text`` on several."""
+    width = width_of(sys.stdout)
+    if width is None or cells(head) + cells(text) <= width or width < 2 * cells(head):
+        return head + text
+    return head + f"\n{' ' * cells(head)}".join(wrapped(text, width - cells(head)))
 
 
 def ago(nanoseconds: int, now: int) -> str:
