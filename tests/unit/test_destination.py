@@ -41,6 +41,14 @@ def test_a_folder_takes_the_place_of_another(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["folder"] and os.listdir(tmp_path / "folder") == ["b"]
 
 
+def test_a_file_that_came_meanwhile_is_not_replaced_by_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(StoreError) as caught, output_folder(str(tmp_path / "dest")) as folder:
+        (folder / "a").touch()
+        (tmp_path / "dest").write_text("mine")
+    assert "is a file" in caught.value.message and caught.value.remedy
+    assert (tmp_path / "dest").read_text() == "mine" and os.listdir(tmp_path) == ["dest"]
+
+
 def test_a_link_is_written_through(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("real")
     with output_file(str(tmp_path / "link")) as out:

@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 from xxpy.build.annotations import Annotation
-from xxpy.build.outputs import Format, Output, check_outputs, names_for, parse_output, with_shorthands
+from xxpy.build.outputs import (
+    Format,
+    Output,
+    check_file,
+    check_folder,
+    check_outputs,
+    names_for,
+    parse_output,
+    with_shorthands,
+)
 from xxpy.errors import UsageError, XxError
 from xxpy.platforms import Platform
 
@@ -124,6 +133,41 @@ def test_refused_before_a_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         [parse_output("type=registry"), parse_output("type=image"), parse_output("type=docker")], 2, 1, [FULL]
     )
     check_outputs([parse_output("type=docker,dest=d.tar,rewrite-timestamp=false")], 1, None)
+
+
+def test_what_is_there_of_another_kind_is_refused_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    file, folder = tmp_path / "file", tmp_path / "folder"
+    for text, words, remedy in (
+        (str(file), "is a file, and a folder is to be written", "dest=DIR"),
+        (f"type=local,dest={file}", "is a file", "dest=DIR"),
+        (f"type=oci,tar=false,dest={file}", "is a file", "dest=DIR"),
+        (f"type=tar,dest={folder}", "is a folder, and a file is to be written", "dest=FILE"),
+        (f"type=oci,dest={folder}", "is a folder", "tar=false"),
+        (f"type=tar,dest={file}/x", f"{file} is no folder", "dest="),
+    ):
+        with pytest.raises(UsageError) as caught:
+            check_outputs([parse_output(text)], 1, None)
+        assert words in caught.value.message and remedy in caught.value.remedy
+    assert file.read_text() == "mine" and not list(folder.iterdir())
+
+
+def test_files_and_caches_beside_the_image(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    check_file("--iidfile", tmp_path / "new/er/file")
+    check_file("--iidfile", tmp_path / "file")
+    check_file("--iidfile", Path("/dev/null"))
+    check_folder("--cache-to", tmp_path)
+    check_folder("--cache-to", tmp_path / "new/er")
+    for path in (tmp_path, tmp_path / "file/x", Path("/")):
+        with pytest.raises(UsageError) as caught:
+            check_file("--iidfile", path)
+        assert caught.value.reason == "bad-output" and caught.value.remedy
+    for path in (tmp_path / "file", tmp_path / "file/x"):
+        with pytest.raises(UsageError) as caught:
+            check_folder("--cache-to", path)
+        assert "no folder" in caught.value.message and caught.value.remedy
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere; tests/e2e has it as another user")

@@ -17,6 +17,7 @@ from typing import IO
 from xxpy.build.disk import storing, sync_directory
 from xxpy.build.engine.namespace import undisturbed
 from xxpy.build.engine.rooted import remove_tree
+from xxpy.errors import StoreError
 
 ELSEWHERE = "name another dest="
 
@@ -106,6 +107,11 @@ def _exchange(temporary: Path, path: Path) -> None:
     if not path.exists():
         os.rename(temporary, path)
         return
+    if not path.is_dir():
+        # Somebody has put it there since the build began.
+        raise StoreError(
+            f"{path} is a file, and a folder was to be written", remedy=ELSEWHERE, reason="store-unwritable"
+        )
     old = _beside(path)
     os.rename(path, old)
     os.rename(temporary, path)

@@ -295,21 +295,36 @@ def _check_names(output: Output, names: Sequence[str]) -> None:
 
 def check_dest(output: Output) -> None:
     """Refuse a destination that cannot be written. Raises UsageError (``bad-output``), StoreError."""
-    path = Path(output.dest)
-    problem = ""
+    path, problem, remedy = Path(output.dest), "", "name another dest="
     if output.dest == "-":
         if sys.stdout.isatty():
-            problem = "a terminal cannot take an archive; send stdout to a file"
+            problem, remedy = "a terminal cannot take an archive", "send stdout to a file, or name one: dest=FILE"
     elif output.tar and path.is_dir():
-        problem = f"{path} is a folder; name a file{', or add tar=false' if output.is_image else ''}"
+        problem = f"{path} is a folder, and a file is to be written"
+        remedy = f"name a file: dest=FILE{'; or add tar=false' if output.is_image else ''}"
     elif not output.tar and path.exists() and not path.is_dir():
-        problem = f"{path} is a file; name a folder"
+        problem = f"{path} is a file, and a folder is to be written"
+        remedy = "name a folder: dest=DIR; or move the file away"
     elif not output.tar and output.is_image and _holds_something(path) and (other := _no_layout_s(path)):
         problem = f"{path} holds {other}, and so is more than an OCI layout"
     if problem:
-        raise UsageError(problem, remedy="name another dest=", reason="bad-output")
+        raise UsageError(problem, remedy=remedy, reason="bad-output")
     if output.dest != "-":
-        _check_writable(path.absolute(), output)
+        _check_writable(path.absolute(), output.dest, merged=output.kind == "local")
+
+
+def check_file(flag: str, path: Path) -> None:
+    """Refuse before a build the file of ``flag`` if it could not be written after it. Raises as `check_dest`."""
+    if not path.name or path.is_dir():
+        raise UsageError(f"{flag} {str(path)!r} is no file", remedy="name a file", reason="bad-output")
+    _check_writable(path.absolute(), str(path), remedy=f"name another file: {flag} FILE")
+
+
+def check_folder(flag: str, path: Path) -> None:
+    """As `check_file`, for a folder that is added to, or made."""
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"{flag}: {path} is a file, no folder", remedy="name a folder: dest=DIR", reason="bad-output")
+    _check_writable(path.absolute(), str(path), merged=True)
 
 
 def _no_layout_s(path: Path) -> str:
@@ -323,17 +338,18 @@ def _holds_something(path: Path) -> bool:
     return path.is_dir() and any(path.iterdir())
 
 
-def _check_writable(path: Path, output: Output) -> None:
+def _check_writable(path: Path, shown: str, *, merged: bool = False, remedy: str = "name another dest=") -> None:
+    """``merged`` says that a folder is added to, not replaced."""
     special = path.exists() and not path.is_file() and not path.is_dir()
-    own = special or (output.kind == "local" and path.is_dir())
+    own = special or (merged and path.is_dir())
     nearest = path if own else next(each for each in path.parents if os.path.lexists(each) or each == each.parent)
     if not special and not nearest.is_dir():
-        raise UsageError(f"{nearest} is no folder", remedy="name another dest=", reason="bad-output")
+        raise UsageError(f"cannot write {shown}: {nearest} is no folder", remedy=remedy, reason="bad-output")
     needed = os.W_OK if special else os.W_OK | os.X_OK
     if not os.access(nearest, needed, effective_ids=True):
         raise StoreError(
-            f"cannot write {output.dest}: {nearest} is not writable for user {os.geteuid()}",
-            remedy="name another dest=",
+            f"cannot write {shown}: {nearest} is not writable for user {os.geteuid()}",
+            remedy=remedy,
             reason="store-unwritable",
         )
 

@@ -23,13 +23,13 @@ from xxpy.build.metadata import build_metadata, image_id
 from xxpy.build.names import short_name, tag_name
 from xxpy.build.ocilayout import LayoutImages
 from xxpy.build.outcome import Outcome
-from xxpy.build.outputs import check_outputs
+from xxpy.build.outputs import check_file, check_folder, check_outputs
 from xxpy.build.plan import Plan
 from xxpy.build.progress import MODES
 from xxpy.build.registry.client import Registries
 from xxpy.build.registry.images import RegistryImages
 from xxpy.build.registry.pull import Puller
-from xxpy.build.remotecache.spec import parse_cache_from, parse_cache_to
+from xxpy.build.remotecache.spec import LOCAL, parse_cache_from, parse_cache_to
 from xxpy.build.report import plan_as_json, print_plan, print_report, report_as_json
 from xxpy.build.session import Order, dockerfile_of, index_of, plan_order, read_order, solve_order
 from xxpy.build.store import Store
@@ -173,8 +173,11 @@ def _checked(order: Order, metadata_file: Path | None, iidfile: Path | None, *, 
     told_of = bool(metadata_file or iidfile)
     check_outputs(order.outputs, len(order.platforms), order.epoch, order.tags)
     for flag, path in (("--metadata-file", metadata_file), ("--iidfile", iidfile)):
-        if path is not None and (not path.name or path.is_dir()):
-            raise UsageError(f"{flag} {str(path)!r} is no file", remedy="name a file", reason="bad-output")
+        if path is not None:
+            check_file(flag, path)
+    for cache in order.cache_to:
+        if cache.kind == LOCAL and not cache.ignore_error:
+            check_folder("--cache-to", Path(cache.place))
     # -q tells of it where it would else have nothing to say.
     return replace(order, image=told_of or (quiet and not order.outputs))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ import click
 from xxpy.build.dockerfile.instructions import Range
 from xxpy.build.dockerfile.outline import Credential, Outline, Target
 from xxpy.build.naming import harmless
+from xxpy.build.tables import table, width_of
 
 
 def show_targets(targets: Sequence[Target], text: str, *, as_json: bool) -> None:
@@ -89,6 +91,4 @@ def _print_json(value: dict[str, Any], text: str) -> None:
 def _print_table(rows: Sequence[Sequence[str]], gap: int) -> None:
     """Columns as wide as what is in them, with ``gap`` spaces between."""
     clean = [[harmless(cell).replace("\n", " ") for cell in row] for row in rows]
-    widths = [max(map(len, column)) + gap for column in zip(*clean, strict=True)]
-    for row in clean:
-        click.echo("".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    click.echo(table(clean, gap=gap, width=width_of(sys.stdout)))
