@@ -227,7 +227,7 @@ def _build(options: Options, store: Store) -> None:
         check_load(options.order.outputs, options.order.platforms)
     limited = replace(options.order, limit=store_limit(store))
     with opened_contexts(limited, store) as order:
-        puller = Puller(store, Registries(order.host_ca.bundle))
+        puller = Puller(store, Registries(order.host_ca.bundle, told=lambda text: shown.notice(f"NOTICE: {text}")))
         pulled = RegistryImages(store, puller, shown.notice, anew=order.pull)
         own = order.builder.is_embedded
         # BuildKit gets from registries by itself what the store has not.

@@ -10,6 +10,7 @@ import click
 
 from xxpy.build.engine import process
 from xxpy.build.engine.namespace import interruptible
+from xxpy.build.events import Notice
 from xxpy.build.hostca import parse_host_ca
 from xxpy.build.registry.client import Registries
 from xxpy.build.registry.pull import Puller
@@ -54,12 +55,13 @@ def pull_command(
         given = ",".join(platforms)
         wanted = tuple(parse_list(given)) if given and given != _ALL else (Platform.host(),)
         place = Store.open(store or default_store())
-        puller = Puller(place, Registries(parse_host_ca(host_ca).bundle))
+        lines = EventLines(quiet)
+        puller = Puller(place, Registries(parse_host_ca(host_ca).bundle, told=lambda text: lines(Notice(text))))
         with using(place), interruptible():
             if given == _ALL:
                 wanted = puller.platforms(reference)
             pulled = [puller.look_up(reference, each) for each in wanted]
-            puller.fetch(pulled, EventLines(quiet))
+            puller.fetch(pulled, lines)
         for each in dict.fromkeys(pulled):
             shown = each.manifest.digest if quiet else f"{reference} {each.manifest.platform}: {each.manifest.digest}"
             click.echo(shown)

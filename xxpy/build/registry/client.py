@@ -67,13 +67,16 @@ class Client:
         timeout: float,
         ca: Path | None = None,
         pause: Callable[[float], None] = time.sleep,
+        told: Callable[[str], None] = lambda _text: None,
     ) -> None:
+        """``told`` is given a line of each request that is made again, before the wait."""
         self.endpoint = endpoint
         self.host = endpoint.host
         self._timeout = timeout
         usual = next((os.environ[each] for each in _CA_VARIABLES if os.environ.get(each)), "")
         self._ca = endpoint.ca or (str(ca) if ca is not None else usual)
         self._pause = pause
+        self._told = told
         self._lock = threading.Lock()
         self._root = ""
         self._answered = False
@@ -166,9 +169,14 @@ class Client:
             except RequestException as error:
                 raise failed(self.host, error) from None
 
-    def wait(self, failures: int) -> None:
-        """Let some time pass before another request, the more the more have failed."""
-        self._pause(_own_wait(failures))
+    def wait(self, failures: int, problem: str) -> None:
+        """Let some time pass before another request, the more the more have failed; ``problem``, if any, is told."""
+        self._again(problem, _own_wait(failures))
+
+    def _again(self, problem: str, delay: float) -> None:
+        if problem:
+            self._told(f"{problem}: asked again in {delay:.1f} s")
+        self._pause(delay)
 
     def _tried(
         self, once: Callable[[], Response], expect: Sequence[int], what: str, tries: int = TRIES, host: str = ""
@@ -203,7 +211,7 @@ class Client:
                     raise problem
                 delay = max(delay, asked)
             if failures < tries:
-                self._pause(delay)
+                self._again(problem.message, delay)
         if tries > 1:
             problem.message += f" ({tries} times)"
         raise problem
@@ -264,10 +272,19 @@ class Registries:
     """The clients of one command: each endpoint is one, so that tokens and connections serve all requests.
 
     ``ca`` is a PEM file of authorities, None for the usual ones. The user's settings are read with the first that is
-    asked for.
+    asked for. ``told``, which may be set anew, is given a line where a request is made again: one for each problem of
+    each server.
     """
 
-    def __init__(self, ca: Path | None = None, pause: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        ca: Path | None = None,
+        pause: Callable[[float], None] = time.sleep,
+        told: Callable[[str], None] = lambda _text: None,
+    ) -> None:
+        self.told = told
+        self._said: set[str] = set()
+        self._lock = threading.Lock()
         self._ca = ca
         self._pause = pause
         self._logins = Logins()
@@ -287,8 +304,19 @@ class Registries:
 
     def _client(self, endpoint: Endpoint) -> Client:
         if endpoint not in self._clients:
-            self._clients[endpoint] = Client(endpoint, self._logins, self._settings.timeout, self._ca, self._pause)
+            self._clients[endpoint] = Client(
+                endpoint, self._logins, self._settings.timeout, self._ca, self._pause, self._tell
+            )
         return self._clients[endpoint]
+
+    def _tell(self, text: str) -> None:
+        # How long is waited differs each time.
+        what = text.rpartition(":")[0]
+        with self._lock:
+            new = what not in self._said
+            self._said.add(what)
+        if new:
+            self.told(text)
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:

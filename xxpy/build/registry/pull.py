@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from xxpy.build.convert import DOCKER_LAYERS, DOCKER_MANIFEST
 from xxpy.build.descriptor import Descriptor, digest_of_bytes, parse_json_object
-from xxpy.build.events import Event
+from xxpy.build.events import Event, Notice
 from xxpy.build.graph import digest_of
 from xxpy.build.image import INDEX_TYPES, MANIFEST_TYPE, best_for, image_at, image_manifests, write_index
 from xxpy.build.packers import LAYER_TYPES
@@ -91,6 +91,7 @@ class Puller:
 
     def fetch(self, pulled: Sequence[Pulled], listener: Callable[[Event], None]) -> None:
         """Have all layers of these in the store, then give them their names there. Raises RegistryError, StoreError."""
+        self._registries.told = lambda text: listener(Notice(text))
         jobs: dict[str, Callable[[Meter], None]] = {}
         total = 0
         for each in pulled:
@@ -207,10 +208,10 @@ class Puller:
                     if have == blob.size:
                         break
                     failures = 1 if have > began else failures + 1
+                    problem = problem or refused(client.host, f"gives {have} of {blob.size} bytes of {what}", WRONG)
                     if failures == TRIES or rounds == _MOST_ROUNDS:
-                        short = refused(client.host, f"gives {have} of {blob.size} bytes of {what}", WRONG)
-                        raise problem or short
-                    client.wait(failures)
+                        raise problem
+                    client.wait(failures, f"{problem.message} ({what})" if problem.reason != WRONG else problem.message)
                 if out.digest != blob.digest:
                     said = f"gives {out.digest[:19]} as {what}"
                     raise refused(client.host, said, "digest-mismatch", "nothing of it is kept; tell who runs it")
@@ -251,7 +252,7 @@ def _asked_manifest(client: Client, reference: Reference, target: str) -> tuple[
                 problem = failed(client.host, error)
         if failures == TRIES:
             raise problem
-        client.wait(failures)
+        client.wait(failures, f"{problem.message} (the manifest of {reference})")
     said = got.headers.get("Docker-Content-Digest", "")
     if said.startswith("sha256:") and said != digest_of_bytes(data):
         what = f"gives a manifest of {reference} that has not the digest it says"

@@ -13,7 +13,7 @@ from urllib.parse import quote, urljoin
 
 from xxpy.build.descriptor import Descriptor
 from xxpy.build.engine.namespace import interruptible
-from xxpy.build.events import Event
+from xxpy.build.events import Event, Notice
 from xxpy.build.image import INDEX_TYPES
 from xxpy.build.registry.answers import BROKEN, BUSY, FAILS, TIMEOUT, UNREACHABLE, WRONG, refused
 from xxpy.build.registry.client import TRIES, Client, Registries
@@ -43,6 +43,7 @@ def push_image(
 
     Raises StoreError (with the reasons of RegistryError: the output cannot be written), HostError, Interrupted.
     """
+    registries.told = lambda text: listener(Notice(text))
     try:
         with interruptible():
             for push in pushes:
@@ -116,7 +117,7 @@ class _Pusher:
                 if (error.reason not in _UPLOAD_AGAIN and not source) or failures == TRIES:
                     raise
                 source = ""
-                self._client.wait(failures)
+                self._client.wait(failures, f"{error.message} ({what})" if error.reason in _UPLOAD_AGAIN else "")
 
     def _upload(self, blob: Descriptor, what: str, sent: _Counted, source: str) -> None:
         """Upload a blob from its start, unless it can be mounted from the repository ``source``."""

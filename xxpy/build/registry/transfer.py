@@ -28,7 +28,7 @@ class Meter:
         self._text = text
         self._total = total
         self._listener = listener
-        self._done = 0
+        self._done = self._most = 0
         self._lock = threading.Lock()
         self._told = time.monotonic()
         self._abandoned = threading.Event()
@@ -41,9 +41,11 @@ class Meter:
         with self._lock:
             self._done += count
             now = time.monotonic()
-            if now - self._told < _EVERY or self._done >= self._total:
+            # What has to be moved again is no news until it is further than before.
+            if now - self._told < _EVERY or not self._most < self._done < self._total:
                 return
-            self._told, done = now, self._done
+            self._told, self._most = now, self._done
+            done = self._done
         self._listener(Transfer(self._text, done, self._total))
 
     def abandon(self) -> None:
