@@ -135,3 +135,23 @@ def test_what_lies_elsewhere_is_inspected_and_merged_without_a_store(tmp_path: P
     assert done.exit_code == 0 and index.digest in done.output and not place.exists()
     done = CliRunner().invoke(main, ["merge", str(archive), "-t", "b", "--store", str(place)])
     assert done.exit_code == 0 and Store.find(place).resolve("docker.io/library/b:latest") is not None
+
+
+def test_a_context_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    store = ["--store", str(tmp_path / "s")]
+    for context, words, remedy in (
+        (tmp_path / "nowhere", "there is no context", "name a folder"),
+        (tmp_path / "Dockerfile", "is a file, and a context is a folder", f"-f {tmp_path}/Dockerfile {tmp_path}"),
+    ):
+        code, lines = told("build", *store, str(context))
+        assert code == 5 and words in lines[0] and str(context) in lines[0] and remedy in lines[1]
+
+
+def test_a_name_that_is_given_twice_is_one(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    seen: list[tuple[str, ...]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("xxpy.cli.build.build", lambda options: seen.append(options.order.tags))
+        told("build", "-t", "a", "-t", "a:latest", "-t", "b", str(tmp_path))
+    assert seen == [("docker.io/library/a:latest", "docker.io/library/b:latest")]

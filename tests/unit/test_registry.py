@@ -16,7 +16,7 @@ from registries import Fault, Memory, Server, Tokens
 
 from xxpy.build.descriptor import Descriptor, canonical_json
 from xxpy.build.dockerfile.bases import BaseImage
-from xxpy.build.events import Event, Transfer
+from xxpy.build.events import Event, Notice, Transfer
 from xxpy.build.image import CONFIG_TYPE, MANIFEST_TYPE, image_manifests, read_image
 from xxpy.build.registry import client as client_module
 from xxpy.build.registry.auth import Challenge, parse_challenges
@@ -452,6 +452,32 @@ def test_a_download_goes_on_where_it_broke_off(memory: Memory, store: Store, pul
     puller.pull(f"{memory.host}/team/app:1")
     starts = [int(each[3]["Range"][6:-1]) for each in memory.asked("GET .*blobs") if "Range" in each[3]]
     assert len(starts) == 1 and 100_000 < starts[0] <= 150_000 and not kept(store), starts
+
+
+def test_what_is_asked_again_is_told_once_with_its_wait(memory: Memory, store: Store, puller: Puller_) -> None:
+    image(memory)
+    memory.faults = [Fault("GET .*blobs", "truncate", 0, times=4), Fault("GET .*manifests", 503, times=3)]
+    early: list[str] = []
+    registries = Registries(pause=puller.waited.append, told=early.append)
+    reference, events = parse_reference(f"{memory.host}/team/app:1"), list[Event]()
+    again = Puller(store, registries)
+    again.fetch([again.look_up(reference, AMD64)], events.append)
+    lines = [*early, *(event.text for event in events if isinstance(event, Notice))]
+    assert len([line for line in lines if "503" in line]) == 1, lines
+    assert len(lines) == len({line.rpartition(":")[0] for line in lines})
+    assert all(re.search(r": asked again in \d+\.\d s$", line) and memory.host in line for line in lines), lines
+    assert any("broke off its answer (the blob sha256:" in line for line in lines), lines
+    assert len(puller.waited) > len(lines) and not kept(store)
+
+
+def test_bytes_that_come_again_are_no_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xxpy.build.registry.transfer._EVERY", 0.0)
+    events: list[Event] = []
+    meter = Meter("pulling a", 100, events.append)
+    for count in (30, 20, -50, 30, 20, 10, -60, 60, 40):
+        meter.add(count)
+    meter.end()
+    assert [each.done for each in events if isinstance(each, Transfer)] == [0, 30, 50, 60, 100]
 
 
 def test_without_ranges_it_begins_again_and_skips(memory: Memory, store: Store, puller: Puller_) -> None:

@@ -78,6 +78,19 @@ class Given:
     ssh_agent: Path | None = None
 
 
+def _folder(text: str) -> Path:
+    """The folder of a context that is one. Raises SourceError (``context-missing``)."""
+    folder = Path(text)
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        problem = f"{text} is a file, and a context is a folder"
+        remedy = f"name its folder, and the Dockerfile with -f, as in: xx build -f {text} {folder.parent}"
+    else:
+        problem, remedy = f"there is no context {text}", "name a folder, as in: xx build . (see xx build --help)"
+    raise SourceError(problem, remedy=remedy, reason="context-missing")
+
+
 def parse_named(text: str) -> tuple[str, str]:
     """Read ``NAME=VALUE`` of ``--build-context``; the name may end with ``::PLATFORM``.
 
@@ -143,7 +156,7 @@ class _Opener:
         if is_url(given.context):
             return self._from_url()
         _no_other_url(given.context)
-        folder = Path(given.context)
+        folder = _folder(given.context)
         if outer := self._outer_file():
             return folder, *outer
         return folder, (Path(given.file) if given.file else _default_file(folder)), ""

@@ -147,7 +147,7 @@ def build_command(
             context=Path(context),  # as it is given, like the file, until `opened_contexts`
             file=Path(file or ""),
             platforms=tuple(parse_list(",".join(platforms))) if platforms else (Platform.host(),),
-            tags=tuple(tag_name(tag) for tag in tags),
+            tags=tuple(dict.fromkeys(tag_name(tag) for tag in tags)),
             outputs=chosen_outputs(),
             build_args=dict(_build_args(build_args)),
             labels=dict(_labels(labels)),

@@ -56,7 +56,7 @@ def image_command(
         for text, output in zip(outputs, written, strict=True):
             if not output.is_image:
                 raise UsageError(f"-o {text}: xx image writes images", remedy=_OUTPUTS, reason="output-unsupported")
-        names = [tag_name(tag) for tag in tags]
+        names = list(dict.fromkeys(tag_name(tag) for tag in tags))
         check_outputs(written, len(wanted), None, names)
         check_load(written, wanted)
         place = Store.open(store or default_store())
