@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from xxpy.build.probes import Probe, State, all_probes, works
+from xxpy.build.tables import has_styles
 from xxpy.cli.shared import default_store
 from xxpy.cli.tables import beside
 from xxpy.errors import HostError, XxError
@@ -69,16 +72,20 @@ def as_object(probe: Probe) -> dict[str, str]:
     return {"name": probe.name, "state": probe.state.value, "found": probe.found, "remedy": probe.remedy}
 
 
+def _styled(text: str, **style: Any) -> str:
+    return click.style(text, **style) if has_styles(sys.stdout) else text
+
+
 def lines_of(probes: Sequence[Probe]) -> list[str]:
     """The aligned list: state, name, what was found; the remedy on a line of its own; a last line that sums it up."""
     width = max(len(probe.name) for probe in probes)
     lines = []
     for probe in probes:
-        state = click.style(f"{probe.state.value:<7}", fg=_STYLES[probe.state])
+        state = _styled(f"{probe.state.value:<7}", fg=_STYLES[probe.state])
         head = f"{probe.state.value:<7}  {probe.name:<{width}}  "
         lines.append(state + beside(head, probe.found)[len(probe.state.value.ljust(7)) :])
         if probe.remedy:
-            lines.append(f"{'':7}  {'':{width}}  {click.style('-> ' + probe.remedy, bold=True)}")
+            lines.append(f"{'':7}  {'':{width}}  {_styled('-> ' + probe.remedy, bold=True)}")
     missing = sum(probe.state is State.MISSING for probe in probes)
     lines += ["", f"A build would not work here: {missing} missing." if missing else "A build would work here."]
     return lines
