@@ -155,3 +155,9 @@ def test_a_name_that_is_given_twice_is_one(tmp_path: Path) -> None:
         patch.setattr("xxpy.cli.build.build", lambda options: seen.append(options.order.tags))
         told("build", "-t", "a", "-t", "a:latest", "-t", "b", str(tmp_path))
     assert seen == [("docker.io/library/a:latest", "docker.io/library/b:latest")]
+
+
+@pytest.mark.parametrize("group", [(), ("cache",), ("builder",), ("images",)])
+def test_no_line_of_a_list_of_commands_is_cut_off(group: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(main, [*group, "--help"])
+    assert done.exit_code == 0 and "Commands:" in done.stdout and "..." not in done.stdout.partition("Commands:")[2]

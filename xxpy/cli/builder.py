@@ -99,7 +99,7 @@ def create_command(endpoint: str, name: str, driver: str, options: tuple[str, ..
         click.echo(builder.name)
 
 
-@builder_command.command("use")
+@builder_command.command("use", short_help="Have builds go to the builder NAME.")
 @click.argument("name")
 def use_command(name: str) -> None:
     """Have builds go to the builder NAME where they are told nothing else."""

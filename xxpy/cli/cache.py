@@ -35,7 +35,7 @@ def cache_group() -> None:
     """Look at the store's cache, or take out of it what is not in use."""
 
 
-@cache_group.command("du")
+@cache_group.command("du", short_help="Show what lies in the store, and how large it is.")
 @click.option("--filter", "filters", metavar="KEY=VALUE", multiple=True, help="until=24h, id=ID or type=TYPE.")
 @click.option("--format", "form", type=click.Choice(("table", "json")), default="table", help="One JSON object a line.")
 @click.option("--verbose", is_flag=True, help="Tell more of each.")
@@ -59,7 +59,7 @@ def du_command(filters: tuple[str, ...], form: str, verbose: bool, store: Path |
             click.echo(f"\n{_summary(inventory)}")
 
 
-@cache_group.command("prune")
+@cache_group.command("prune", short_help="Take out of the store what nothing uses.")
 @click.option("-a", "--all", "everything", is_flag=True, help="Also what named images were made of or unpacked to.")
 @click.option("--filter", "filters", metavar="KEY=VALUE", multiple=True, help="until=24h, id=ID or type=TYPE.")
 @click.option(

@@ -43,7 +43,7 @@ def images_group(context: click.Context, form: str, quiet: bool, store: Path | N
             click.echo(columns(("NAME", "PLATFORMS", "ID", "CREATED", "SIZE"), rows))
 
 
-@images_group.command("rm")
+@images_group.command("rm", short_help="Take names away.")
 @click.argument("names", metavar="NAME…", nargs=-1, required=True)
 @store_option
 def rm_command(names: tuple[str, ...], store: Path | None) -> None:
