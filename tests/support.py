@@ -75,6 +75,16 @@ def store_from(kept: Path, store: Path) -> Path:
     return store
 
 
+def installed(*packages: str) -> str:
+    """The RUN that installs ``packages`` of Debian, quietly.
+
+    Three times, with a new list each: between an archive's list and its packages it may be brought up to date.
+    """
+    install = f"apt-get update -q && apt-get install -q -y --no-install-recommends {' '.join(packages)}"
+    tried = f"{{ {install}; }} >/tmp/log 2>&1 && rm /tmp/log && exit 0; tail -n 20 /tmp/log; sleep 20"
+    return f"RUN for each in 1 2 3; do {tried}; done; exit 1"
+
+
 @dataclass(frozen=True)
 class Done:
     """A finished `xx`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-from support import BOTH, ROOT, Xx
+from support import BOTH, ROOT, Xx, installed
 
 HELLO = """\
 #include <stdio.h>
@@ -15,7 +15,7 @@ HELLO_CXX = """\
 #include <iostream>
 int main() { std::cout << "hello from C++" << std::endl; }
 """
-TOOLS = "RUN apt-get update -q && apt-get install -q -y --no-install-recommends clang lld\n"
+TOOLS = installed("clang", "lld") + "\n"
 
 
 def test_c_for_both_platforms_static_and_dynamic(xx: Xx) -> None:
@@ -55,7 +55,7 @@ def test_each_linker_and_gcc(xx: Xx) -> None:
     (xx.folder / "hello.c").write_text(HELLO)
     done = xx.build(
         "FROM --platform=$BUILDPLATFORM xx AS xx\nFROM --platform=$BUILDPLATFORM debian:trixie AS build\n"
-        "RUN apt-get update -q && apt-get install -q -y --no-install-recommends clang lld mold >/dev/null 2>&1\n"
+        + installed("clang", "lld", "mold") + "\n"
         "COPY --from=xx / /\nARG TARGETPLATFORM\nCOPY hello.c /\n"
         "RUN xx-apt-get install -q -y --no-install-recommends binutils binutils-gold gcc xx-c-essentials >/log 2>&1\n"
         "RUN <<EOF\nset -e\nfor each in lld ld gold mold; do\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support import Xx
+from support import Xx, installed
 
 SPEC = """\
 Name: {name}
@@ -31,10 +31,12 @@ def spec(name: str, requires: str = "") -> str:
     return SPEC.format(name=name, macro=macro, requires=f"Requires: {requires}" if requires else "")
 
 
-DOCKERFILE = """\
+FROM = f"""\
 FROM --platform=$BUILDPLATFORM xx AS xx
 FROM --platform=$BUILDPLATFORM debian:trixie AS tools
-RUN apt-get update -q && apt-get install -q -y --no-install-recommends dnf rpm createrepo-c file >/dev/null 2>&1
+{installed("dnf", "rpm", "createrepo-c", "file")}
+"""
+STEPS = """\
 COPY specs /specs
 RUN <<EOF
 set -eu
@@ -81,7 +83,7 @@ def packages(xx: Xx) -> Xx:
 
 
 def test_a_second_root_for_each_architecture(packages: Xx) -> None:
-    done = packages.build(DOCKERFILE, "--platform", "linux/arm64,linux/s390x")
+    done = packages.build(FROM + STEPS, "--platform", "linux/arm64,linux/s390x")
     assert done.code == 0, done
     for arch in ("aarch64", "s390x"):
         assert f" arch {arch}\n" in done.err and f" root {arch} there\n" in done.err, done

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from support import Xx
+from support import Xx, installed
 
 PYTHON = "/usr/lib/xx/ld.so --library-path /usr/lib/xx/lib /usr/lib/xx/bin/python3 -I -S"
 DOCKERFILE = f"""\
 FROM --platform=$BUILDPLATFORM xx AS xx
 FROM --platform=$BUILDPLATFORM debian:trixie AS tools
-RUN apt-get update -q && apt-get install -q -y --no-install-recommends clang lld >/dev/null 2>&1
+{installed("clang", "lld")}
 FROM tools
 COPY --from=xx / /
 ARG TARGETPLATFORM
