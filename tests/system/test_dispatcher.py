@@ -155,6 +155,7 @@ def test_a_damaged_or_missing_table_ends_nothing(step: Step) -> None:
     [
         (Guard(Kind.NO_ARGUMENT, "-v"), ("-vv",), ("x", "-v")),
         (Guard(Kind.NO_ARGUMENT_PREFIX, "--print"), ("-print",), ("--print=cfg",)),
+        (Guard(Kind.NO_LETTER, "pV"), ("--purge", "p", "-", "-U"), ("x", "-Up")),
         (Guard(Kind.HAS_ARGUMENT, ("-d", "-dc")), ("x", "-dc"), ("-dd",)),
         (Guard(Kind.FIRST_ARGUMENT, ("/s", "-mm"), ("-E",)), ("-E", "/s", "x"), ("x", "/s")),
         (Guard(Kind.FIRST_ARGUMENT, ("/s", "-mm"), ("-E",)), ("-m", "m"), ("-m", "n")),
@@ -194,7 +195,11 @@ def test_a_library_that_the_root_would_have_loaded_instead(step: Step, tmp_path:
         return step.starts(guard, env={"LD_LIBRARY_PATH": value.replace("@", f"{tmp_path}/")})
 
     assert {starts(value) for value in ("", "@empty", "@empty:@other", "@none;@other", "/a//b:@empty")} == {"twin"}
+    # For musl a semicolon is part of a name, and a line feed between two.
+    (tmp_path / "em;pty").mkdir()
+    (tmp_path / "em;pty/libz.so.1").touch()
     hiding = ("@shadow", "@empty:@shadow", "@empty;@shadow", "@levels", "$ORIGIN/../lib", "/" + "a" * 5000)
+    assert {starts(value) for value in ("@em;pty", "@none\n@shadow")} == {"emulated"}
     assert {starts(value) for value in hiding} == {"emulated"}
     assert step.starts(guard, env={"LD_PRELOAD": ""}) == "emulated"
     assert step.starts(guard, env={"LD_BIND_NOW": "1"}) == "emulated"

@@ -162,7 +162,7 @@ def test_byte_order_counts_where_it_is_written(twin: Root, before: Root) -> None
 
 
 def test_roots_that_cannot_be_told_have_none(twin: Root, before: Root) -> None:
-    assert find_twins(roots(twin, before)) == ([], "the twin root has no dpkg")
+    assert find_twins(roots(twin, before)) == ([], "the twin root has neither dpkg's packages nor Alpine's")
     twin.package("tar", "1", {"/usr/bin/tar": 0o755})
     (twin.path / "usr/lib64/ld-linux-x86-64.so.2").write_bytes(b"an old one")
     assert "glibc 2.33" in find_twins(roots(twin, before))[1]

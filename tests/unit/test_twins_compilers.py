@@ -13,10 +13,10 @@ from binaries import rust_metadata
 from test_twins import AARCH64, AMD64, ARM64, BUILT, PPC64LE, S390X, X86, Root, before, roots, twin
 
 from xxpy.build.twins.cross import CrossPackage, download_script, find_cross, wanted
-from xxpy.build.twins.dpkg import read_packages
 from xxpy.build.twins.find import Roots
 from xxpy.build.twins.golang import find_go
 from xxpy.build.twins.llvm import find_llvm
+from xxpy.build.twins.packages import read_packages
 from xxpy.build.twins.rust import HELPER, find_rust
 from xxpy.build.twins.table import NAME, Entry, Guard, Kind
 

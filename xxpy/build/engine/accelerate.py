@@ -146,7 +146,7 @@ class Accelerator:
             os.rename(shown.macros, kept / snapshot)
 
     def _same(self, roots: Roots) -> _Same:
-        """The entries that dpkg's word is enough for: looked for once for all steps that change no package."""
+        """The entries that the package manager's word is enough for: looked for once for all steps with the same packages."""
         key = (roots.target, roots.packages.digest, roots.packages_before.digest)
         if key not in self._found:
             folder = self._work / f"retold-{secrets.token_hex(4)}"

@@ -26,7 +26,7 @@ from xxpy.build.store import Store
 from xxpy.build.tools import Emulator
 from xxpy.build.twins import FETCHED
 from xxpy.build.twins.compare import Comparison, compare
-from xxpy.build.twins.dpkg import STATUS
+from xxpy.build.twins.packages import DATABASES
 from xxpy.errors import HostError, StepError, XxError
 
 if TYPE_CHECKING:
@@ -118,8 +118,10 @@ class Twinned:
             inputs.difference_update(gone)
 
     def hopeful(self, below: Chain) -> bool:
-        """Whether a step over ``below`` may have twins: it is known only of dpkg's programs which build they are."""
-        return not below or any((self._store.snapshots / name / STATUS.lstrip("/")).is_file() for name in below)
+        """Whether a step over ``below`` may have twins: which build a program is, a package manager has to say."""
+        return not below or any(
+            (self._store.snapshots / name / database.lstrip("/")).is_file() for name in below for database in DATABASES
+        )
 
     def solve(self, vertex: Vertex, twin: Chain | None, below: Chain, run: Run, attempt: Try) -> Made:
         """Run the emulated ``vertex`` over ``below``, with twins out of the chain ``twin`` where there is one.

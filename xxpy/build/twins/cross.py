@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from xxpy.build.engine.rooted import read_inside
-from xxpy.build.twins.dpkg import Packages
 from xxpy.build.twins.find import CROSS, Roots, build_time, program_at, seen_from_debian, triplet
 from xxpy.build.twins.libraries import Loader
+from xxpy.build.twins.manager import Manager
+from xxpy.build.twins.packages import Packages
 from xxpy.build.twins.table import Entry, Guard, Kind
 from xxpy.info import OsRelease
 from xxpy.pkg.crossnames import suffix_of
@@ -47,6 +48,8 @@ def _dashed(platform: Platform) -> str:
 def wanted(twin: Packages, host: Platform, target: Platform) -> tuple[CrossPackage, ...]:
     """The cross packages for what compiles in a twin root, by name; none where nothing does."""
     found: dict[str, CrossPackage] = {}
+    if twin.manager is not Manager.DPKG:
+        return ()
     for name, version in twin.versions.items():
         if match := _compiler(name, host):
             cross = f"{match['part']}-{match['major']}-{_dashed(target)}"

@@ -68,7 +68,7 @@ struct table { char magic[8]; u32 count, entries; };
 struct entry { u32 path, program, prefix, suffix, rules, pad; i64 mtime; };
 struct rule { u32 kind, one, two; };
 enum { END, NO_VARIABLE, NO_ARGUMENT, NO_ARGUMENT_PREFIX, FIRST_ARGUMENT, HAS_ARGUMENT, REPLACE, NO_SUFFIX_IF,
-       PLAIN_LOCALE, NEXT_AMONG, HAS_VARIABLE, LIBRARIES, NAMED };
+       PLAIN_LOCALE, NEXT_AMONG, HAS_VARIABLE, LIBRARIES, NAMED, NO_LETTER };
 
 static const char *table;
 #define TEXT(offset) (table + (offset))
@@ -201,13 +201,14 @@ static int exists(const char *path) {
 #endif
 }
 
-/* Whether the folder of that many bytes has none of the files `names`. What ld.so would expand cannot be told. */
+/* Whether the folder of that many bytes has none of the files `names`. What ld.so would expand, and a line feed, by which
+ * musl tells folders apart, cannot be told. */
 static int lacks(const char *folder, u64 size, const u32 *names) {
     char path[MOST_PATH];
     if (size >= MOST_PATH - 1)
         return 0;
     for (u64 at = 0; at < size; at++)
-        if ((path[at] = folder[at]) == '$')
+        if ((path[at] = folder[at]) == '$' || path[at] == '\n')
             return 0;
     if (!size)
         path[size++] = '.';
@@ -224,6 +225,19 @@ static int lacks(const char *folder, u64 size, const u32 *names) {
     return 1;
 }
 
+/* Whether none of the folders has one of `names`: folders end at a colon, and at `more`. */
+static int all_lack(const char *folder, char more, const u32 *names) {
+    for (u64 size = 0; *folder || size; folder += size + 1) {
+        for (size = 0; folder[size] && folder[size] != ':' && folder[size] != more;)
+            size++;
+        if (!lacks(folder, size, names))
+            return 0;
+        if (!folder[size])
+            break;
+    }
+    return 1;
+}
+
 /* Whether no variable of ld.so(8) would have given the program another library than its twin gets. */
 static int own_libraries(char **variables, const u32 *names) {
     for (; *variables; variables++) {
@@ -231,15 +245,9 @@ static int own_libraries(char **variables, const u32 *names) {
             continue;
         if (!begins(*variables, "LD_LIBRARY_PATH="))
             return 0;
-        const char *folder = *variables + 16;
-        for (u64 size = 0; *folder || size; folder += size + 1) {
-            for (size = 0; folder[size] && folder[size] != ':' && folder[size] != ';';)
-                size++;
-            if (!lacks(folder, size, names))
-                return 0;
-            if (!folder[size])
-                break;
-        }
+        /* A semicolon is between folders for glibc, and part of a name for musl. */
+        if (!all_lack(*variables + 16, ';', names) || !all_lack(*variables + 16, ':', names))
+            return 0;
     }
     return 1;
 }
@@ -250,6 +258,17 @@ static const char *last_part(const char *path) {
         if (*path++ == '/')
             last = path;
     return last;
+}
+
+/* Whether an argument is flags of one letter each, after one dash, and has one of `letters`. */
+static int has_letter(const char *argument, const char *letters) {
+    if (argument[0] != '-' || argument[1] == '-')
+        return 0;
+    for (argument++; *argument; argument++)
+        for (const char *each = letters; *each; each++)
+            if (*argument == *each)
+                return 1;
+    return 0;
 }
 
 static int permitted(const struct entry *entry, const char *name, char **arguments, char **variables) {
@@ -267,6 +286,11 @@ static int permitted(const struct entry *entry, const char *name, char **argumen
         case NO_ARGUMENT_PREFIX:
             for (char **each = arguments; *each; each++)
                 if (begins(*each, TEXT(rule->one)))
+                    return 0;
+            break;
+        case NO_LETTER:
+            for (char **each = arguments; *each; each++)
+                if (has_letter(*each, TEXT(rule->one)))
                     return 0;
             break;
         case HAS_ARGUMENT: {

@@ -12,24 +12,36 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xxpy.build.engine.rooted import read_inside
+from xxpy.build.twins.manager import Manager
 
 STATUS = "/var/lib/dpkg/status"
 _INFO = "/var/lib/dpkg/info"
 _MOST = 64 << 20
 _NAME = re.compile(r"[a-z0-9][a-z0-9.+-]*")
+_REBUILT = re.compile(r"\+b[0-9]+$")
 
 
 @dataclass(frozen=True)
-class Packages:
-    """The installed packages of ``root``, a folder of this machine: version and architecture by name.
+class Dpkg:
+    """The packages of ``root``, a folder of this machine, as dpkg knows them. See `twins.packages.Packages`.
 
-    A package that is there for several architectures counts for the first in the file. ``digest`` is of what dpkg says.
+    A package that is there for several architectures counts for the first in the file.
     """
 
     root: Path
     versions: Mapping[str, str]
     architectures: Mapping[str, str]
     digest: bytes = b""
+    manager: Manager = Manager.DPKG
+
+    def build(self, package: str, *, rebuilt: bool = False) -> str:
+        """The version of ``package``, without what tells a rebuild if ``rebuilt``.
+
+        A version that ends in "+b1" is of the same source, built anew for one architecture (Debian Developer's
+        Reference, "binary-only NMU"), and two architectures are two builds in any case.
+        """
+        version = self.versions.get(package, "")
+        return _REBUILT.sub("", version) if rebuilt else version
 
     def files(self, package: str) -> Iterator[str]:
         """The paths that ``package`` has brought, as dpkg lists them."""
@@ -41,7 +53,7 @@ class Packages:
                 return
 
 
-def read_packages(root: Path) -> Packages:
+def read_dpkg(root: Path) -> Dpkg:
     """The packages of ``root``; none where dpkg has no status."""
     versions: dict[str, str] = {}
     architectures: dict[str, str] = {}
@@ -53,4 +65,4 @@ def read_packages(root: Path) -> Packages:
             continue
         versions[name] = fields.get("Version", "")
         architectures[name] = fields.get("Architecture", "")
-    return Packages(root, versions, architectures, hashlib.sha256(status.encode(errors="replace")).digest())
+    return Dpkg(root, versions, architectures, hashlib.sha256(status.encode(errors="replace")).digest())

@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -14,8 +14,11 @@ from pathlib import Path
 
 from xxpy.build.engine.binfmt import ELF_KINDS
 from xxpy.build.engine.rooted import inside
-from xxpy.build.twins.dpkg import Packages, read_packages
+from xxpy.build.twins.alpine import ALPINE
 from xxpy.build.twins.libraries import Loader, find_loader
+from xxpy.build.twins.manager import Manager
+from xxpy.build.twins.musl import find_musl
+from xxpy.build.twins.packages import Packages, read_packages
 from xxpy.build.twins.rules import SAME, Rule
 from xxpy.build.twins.table import NAME, Entry, Guard, Kind
 from xxpy.cc.toolchain import multiarch
@@ -33,7 +36,6 @@ CROSS = f"{PLACE}/c"
 APT_CONF = f"{PLACE}/apt.conf"
 """What tells apt's twins the architecture (`apt_conf`)."""
 
-_REBUILT = re.compile(r"\+b[0-9]+$")
 _VERSION = re.compile(r"[0-9.]+")
 _ET_EXEC, _ET_DYN = 2, 3
 
@@ -82,20 +84,39 @@ class Roots:
         """Those of the emulated root before the step."""
         return read_packages(self.before)
 
+    @property
+    def wide(self) -> bool:
+        """Whether the target's words have 64 bits, as those of all machines that twins are of."""
+        return ELF_KINDS[qemu_arch(self.target)].bits == 64
+
+    @property
+    def manager(self) -> Manager:
+        """Whose packages both roots have; NONE where that is not one."""
+        one, two = self.packages.manager, self.packages_before.manager
+        # An empty root, of a stage from scratch, has none yet.
+        return one if two in (one, Manager.NONE) else Manager.NONE
+
     @cached_property
     def loader(self) -> Loader | None:
-        """See `find_loader`."""
-        return find_loader(self.twin, TWIN, self.host, triplet(self.host))
+        """What starts the twin root's dynamic programs in the step; None where nothing can."""
+        return _SYSTEMS[self.manager].loader(self) if self.manager in _SYSTEMS else None
 
     def may_stand_in(self, package: str, emulated: str = "", *, rebuilt: bool = False) -> bool:
         """Whether a twin out of ``package`` may be of use, whose name in the emulated root may be ``emulated``.
 
-        That had it in the same version before the step, or had it not. What was only ``rebuilt`` may be meant, too: a
-        version that ends in "+b1" is of the same source, built anew for one architecture (Debian Developer's Reference,
-        "binary-only NMU"), and two architectures are two builds in any case.
+        That had it in the same build before the step, or had it not. What was only ``rebuilt`` may be meant, too.
         """
-        there, twin = self.packages_before.versions.get(emulated or package), self.packages.versions[package]
-        return there is None or there == twin or (rebuilt and _source(there) == _source(twin))
+        if (emulated or package) not in self.packages_before.versions:
+            return True
+        twin = self.packages.build(package, rebuilt=rebuilt)
+        return twin != "" and twin == self.packages_before.build(emulated or package, rebuilt=rebuilt)
+
+    def program(self, path: str) -> Program | None:
+        """The program of this machine at ``path`` in the twin root that can be started; None for everything else."""
+        found = program_at(self.twin, path, self.host)
+        if found is None or not found.dynamic or self.loader is None:
+            return found
+        return found if self.loader.starts(self.twin / found.path.lstrip("/")) else None
 
     def emulated_path(self, path: str) -> str:
         """What a path of the twin root is called in the emulated one: its multiarch triplet is another."""
@@ -120,15 +141,39 @@ class Program:
         return Entry(emulated, built, loader.program, loader.prefix(own, arguments), guards=guards)
 
 
+@dataclass(frozen=True)
+class _System:
+    """What the programs of a package manager's roots have twins by: ``loader`` finds what starts them."""
+
+    rules: tuple[Rule, ...]
+    loader: Callable[[Roots], Loader | None]
+    no_loader: str
+
+
+_SYSTEMS: Mapping[Manager, _System] = {
+    Manager.DPKG: _System(
+        SAME,
+        lambda roots: find_loader(roots.twin, TWIN, roots.host, triplet(roots.host)),
+        "the twin root has no loader that can stand in (glibc 2.33 or newer)",
+    ),
+    Manager.APK: _System(
+        ALPINE,
+        lambda roots: find_musl(roots.twin, TWIN, roots.before, roots.host, roots.target),
+        "the twin root has no loader that can stand in (musl 1.1.17 or newer, /etc/ld-musl-*.path alike in both roots)",
+    ),
+}
+
+
 def find_twins(roots: Roots) -> tuple[list[Entry], str]:
     """The entries of the programs that do the same everywhere, or why there are none. Raises OSError."""
-    if not roots.packages.versions:
-        return [], "the twin root has no dpkg"
+    system = _SYSTEMS.get(roots.manager)
+    if system is None:
+        return [], "the twin root has neither dpkg's packages nor Alpine's"
     if roots.loader is None:
-        return [], "the twin root has no loader that can stand in (glibc 2.33 or newer)"
+        return [], system.no_loader
     found: list[Entry] = []
-    for rule in SAME:
-        if rule.endian and not roots.same_order:
+    for rule in system.rules:
+        if (rule.endian and not roots.same_order) or (rule.wide and not roots.wide):
             continue
         for package in roots.packages.versions:
             meant = any(fnmatchcase(package, pattern) for pattern in rule.packages)
@@ -146,9 +191,11 @@ def _entries(rule: Rule, package: str, roots: Roots, loader: Loader) -> Iterator
         "triplet": multi,
         "perl": _perl_version(roots.twin, multi),
     }
-    arguments = tuple(word.format(**words) for word in rule.arguments)
     for program in sorted(_programs(rule, package, roots), key=lambda each: each.path):
         emulated = roots.emulated_path(program.path)
+        if not all(proof(roots.twin, roots.before, emulated, roots.target) for proof in rule.proofs):
+            continue
+        arguments = tuple(word.format(**words, name=os.path.basename(program.path)) for word in rule.arguments)
         built = build_time(roots, program.path, emulated, there=package in roots.packages_before.versions)
         made = program.entry(roots.twin, TWIN, loader, emulated, built, arguments)
         yield replace(made, guards=(*made.guards, *guards))
@@ -162,15 +209,12 @@ def _perl_version(root: Path, multi: str) -> str:
     return "none"
 
 
-def _source(version: str) -> str:
-    return _REBUILT.sub("", version)
-
-
 def build_time(roots: Roots, path: str, emulated: str, *, there: bool) -> int:
     """The time that tells the build which a twin may stand in for, in seconds since 1970.
 
     Debian's packages keep it, and it is that of the changelog: the same for all architectures, unless one was built
-    anew. Where the package is ``there`` in the emulated root, in the twin's version, it is that file's own.
+    anew. In Alpine's it is that of the recipe's commit. Where the package is ``there`` in the emulated root, as the
+    twin's build, it is that file's own.
     """
     with contextlib.suppress(OSError, XxError):
         if there:
@@ -181,15 +225,21 @@ def build_time(roots: Roots, path: str, emulated: str, *, there: bool) -> int:
 def _programs(rule: Rule, package: str, roots: Roots) -> set[Program]:
     """The real paths of the programs of ``package`` that a rule means."""
     found = set()
-    for listed in roots.packages.files(package):
-        # Debian's lists may call /usr/bin by its old name.
-        name = f"/usr{listed}" if listed.startswith(("/bin/", "/sbin/", "/lib/")) else listed
+    files = {_merged(listed): listed for listed in roots.packages.files(package)}
+    for name, listed in files.items():
         if not any(fnmatchcase(name, pattern) for pattern in rule.paths):
             continue
-        program = program_at(roots.twin, listed, roots.host)
-        if program and program.path not in rule.but and name not in rule.but:
+        program = roots.program(listed)
+        # A link to another package's program is not what the rule means.
+        meant = program is not None and _merged(program.path) in files
+        if program and meant and program.path not in rule.but and name not in rule.but:
             found.add(program)
     return found
+
+
+def _merged(path: str) -> str:
+    """A path with its folder below /usr: lists, and roots where they are not merged, may call it by its old name."""
+    return f"/usr{path}" if path.startswith(("/bin/", "/sbin/", "/lib/")) else path
 
 
 def program_at(root: Path, path: str, host: Platform) -> Program | None:

@@ -13,12 +13,13 @@ from xxpy.build.twins.table import NAME, Guard, Kind
 from xxpy.errors import XxError
 from xxpy.platforms import Platform
 from xxpy.verify.elf import parse_elf
-from xxpy.verify.elfdeep import read_needs
+from xxpy.verify.elfdeep import Needs, read_needs
 from xxpy.verify.source import Source, open_regular
 
 _SUBFOLDERS = ("glibc-hwcaps", "tls")
 """Folders in a library folder that ld.so looks into first."""
-_MOST = 500
+MOST_LIBRARIES = 500
+"""Libraries of one program: far more than any has."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,10 @@ class Loader:
         libraries = ":".join(self.folders)
         return (self.program, "--inhibit-cache", "--argv0", name, "--library-path", libraries, program, *arguments)
 
+    def starts(self, file: Path) -> bool:
+        """Whether ``file``, a dynamic program of the root, can be started. ld.so takes no other machine's library."""
+        return True
+
     def guards(self, file: Path) -> tuple[Guard, ...]:
         """What has to hold for ``file`` to find in the root just the libraries that it has as a twin."""
         names = tuple(sorted(self._needed(file)))
@@ -52,7 +57,7 @@ class Loader:
             if each not in self._known:
                 self._known[each] = _needed_by(each)
             for name in self._known[each]:
-                if name not in names and len(names) < _MOST:
+                if name not in names and len(names) < MOST_LIBRARIES:
                     names.add(name)
                     files += self._found(name, each)
         return names
@@ -76,15 +81,21 @@ def _first(name: str, folders: Sequence[str], within: Sequence[str]) -> list[str
 
 
 def _needed_by(file: str) -> list[str]:
+    needs = needs_of(file)
+    return [name for name in needs.libraries if "/" not in name] if needs else []
+
+
+def needs_of(file: str) -> Needs | None:
+    """What ``file``, a program or a library, needs; None where that cannot be told."""
     try:
         descriptor, size = open_regular(file)
     except XxError:
-        return []
+        return None
     try:
         source = Source(descriptor, size, "the library")
-        return [name for name in read_needs(source, parse_elf(source)).libraries if "/" not in name]
+        return read_needs(source, parse_elf(source))
     except (OSError, XxError):
-        return []
+        return None
     finally:
         os.close(descriptor)
 

@@ -7,19 +7,47 @@ program, which is given to it as argv[0], and by the target.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
-from xxpy.build.twins.find import TWIN, Roots, build_time, program_at
+from xxpy.build.twins.find import TWIN, Roots, build_time
+from xxpy.build.twins.manager import Manager
 from xxpy.build.twins.table import Entry, Guard, Kind
 
-_PACKAGE = re.compile(r"clang-(?P<major>[0-9]+)")
-_TRIPLES = {
-    "amd64": "x86_64-pc-linux-gnu",
-    "arm64": "aarch64-unknown-linux-gnu",
-    "riscv64": "riscv64-unknown-linux-gnu",
-}
-"""The target that Debian's clang of each architecture has by default, which bitcode names: see ``clang --version``."""
+
+@dataclass(frozen=True)
+class _Distribution:
+    """How a distribution has clang: its ``package``, the ``folder`` and the ``file`` of its program.
+
+    ``triples`` are the targets that it has by default on each architecture, which bitcode names: see
+    ``clang --version``.
+    """
+
+    package: re.Pattern[str]
+    folder: str
+    file: str
+    triples: Mapping[str, str]
+
+
+_DISTRIBUTIONS: Mapping[Manager, _Distribution] = {
+    Manager.DPKG: _Distribution(
+        re.compile(r"clang-(?P<major>[0-9]+)"),
+        "/usr/lib/llvm-{major}/bin",
+        "clang",
+        {
+            "amd64": "x86_64-pc-linux-gnu",
+            "arm64": "aarch64-unknown-linux-gnu",
+            "riscv64": "riscv64-unknown-linux-gnu",
+        },
+    ),
+    Manager.APK: _Distribution(
+        re.compile(r"clang(?P<major>[0-9]+)"),
+        "/usr/lib/llvm{major}/bin",
+        "clang-{major}",
+        {arch: f"{name}-alpine-linux-musl" for arch, name in
+         (("amd64", "x86_64"), ("arm64", "aarch64"), ("riscv64", "riscv64"))},
+    ),
+}  # fmt: skip
 
 _FRONT = ("-cc1", "-cc1as")
 """The first argument of the processes that a driver with more than one job starts."""
@@ -41,18 +69,20 @@ _NEVER = (
 
 def find_llvm(roots: Roots) -> Iterator[Entry]:
     """The entries of clang. Raises OSError."""
-    if roots.loader is None or roots.target.arch not in _TRIPLES:
+    clang = _DISTRIBUTIONS.get(roots.manager)
+    if roots.loader is None or clang is None or roots.target.arch not in clang.triples:
         return
     for package in roots.packages.versions:
-        match = _PACKAGE.fullmatch(package)
+        match = clang.package.fullmatch(package)
         # Its whole version, that of a rebuild too, is in what it compiles.
         if match and roots.may_stand_in(package):
-            yield from _clang(roots, package, match["major"])
+            yield from _clang(roots, clang, package, match["major"])
 
 
-def _clang(roots: Roots, package: str, major: str) -> Iterator[Entry]:
-    own = f"/usr/lib/llvm-{major}/bin/clang"
-    program = program_at(roots.twin, own, roots.host)
+def _clang(roots: Roots, clang: _Distribution, package: str, major: str) -> Iterator[Entry]:
+    folder = clang.folder.format(major=major)
+    own = f"{folder}/{clang.file.format(major=major)}"
+    program = roots.program(own)
     if program is None or not program.dynamic or program.path != own or roots.loader is None:
         return
     built = build_time(roots, own, own, there=package in roots.packages_before.versions)
@@ -60,9 +90,9 @@ def _clang(roots: Roots, package: str, major: str) -> Iterator[Entry]:
     guards = (*made.guards, *_NEVER)
     yield replace(made, guards=(*guards, Guard(Kind.FIRST_ARGUMENT, _FRONT)))
     # /proc/self/exe is the loader, so it has to go by its name; the triple's own flags come later and count.
-    told = ("-no-canonical-prefixes", f"--target={_TRIPLES[roots.target.arch]}")
-    for suffix, names in (("", ("clang", "cc")), ("++", ("clang++", "c++"))):
-        called = Guard(Kind.NAMED, (*names, f"clang{suffix}-{major}"))
-        prefix = roots.loader.prefix(f"{TWIN}{own}", told, name=f"{own}{suffix}")
+    told = ("-no-canonical-prefixes", f"--target={clang.triples[roots.target.arch]}")
+    for name, names in (("clang", ("clang", "cc")), ("clang++", ("clang++", "c++"))):
+        called = Guard(Kind.NAMED, (*names, f"{name}-{major}"))
+        prefix = roots.loader.prefix(f"{TWIN}{own}", told, name=f"{folder}/{name}")
         driver = tuple(Guard(Kind.NO_ARGUMENT, each) for each in _FRONT)
         yield replace(made, prefix=prefix, guards=(*guards, *driver, called))

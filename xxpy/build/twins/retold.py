@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from xxpy.build.twins.find import PLACE, Program, Roots, build_time, program_at
+from xxpy.build.twins.manager import Manager
 from xxpy.build.twins.table import Entry
 from xxpy.platforms import debian_arch
 
@@ -23,7 +24,12 @@ _MOST = 4 << 20
 
 def find_retold(roots: Roots, folder: Path) -> Iterator[Entry]:
     """The entries of dpkg's programs, whose copies are written to ``folder``, seen at `SHOWN`. Raises OSError."""
-    if roots.loader is None or "dpkg" not in roots.packages.versions or not roots.may_stand_in("dpkg"):
+    if (
+        roots.manager is not Manager.DPKG
+        or roots.loader is None
+        or "dpkg" not in roots.packages.versions
+        or not roots.may_stand_in("dpkg")
+    ):
         return
     there = "dpkg" in roots.packages_before.versions
     for path in _PROGRAMS:

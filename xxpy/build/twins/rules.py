@@ -1,22 +1,29 @@
-"""Which programs may be started as twins, and why: the one list to read and to add to.
+"""Which programs of Debian and Ubuntu may be started as twins, and why: the list to read and to add to.
 
-A program is named by the Debian package that brings it and by its path, never by its name alone. What no rule names is
+A program is named by the package that brings it and by its path, never by its name alone. What no rule names is
 emulated; docs/twins.md has the programs that one might miss here, and why. Tools of a compiler, in whose place cross
-tools stand, are in `cross.py`.
+tools stand, are in `cross.py`; Alpine's programs in `alpine.py`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from xxpy.build.twins.table import VARIABLE, Guard, Kind
+from xxpy.platforms import Platform
+
+Proof = Callable[[Path, Path, str, Platform], bool]
+"""Whether the twin root, the emulated root before the step, a program's path in both, and the target allow a twin."""
 
 
-def _not(*arguments: str) -> tuple[Guard, ...]:
+def without(*arguments: str) -> tuple[Guard, ...]:
+    """None of ``arguments`` is there."""
     return tuple(Guard(Kind.NO_ARGUMENT, each) for each in arguments)
 
 
-_VERSION = _not("--version", "-V")
+NO_VERSION = without("--version", "-V")
 """What prints the architecture that a program was built for."""
 
 
@@ -26,8 +33,9 @@ class Rule:
 
     ``but`` are paths that are left out. ``arguments`` are put before the program's own, with ``{triplet}`` for this
     machine's multiarch triplet and ``{perl}`` for the version in the folder of perl's compiled modules; one that begins
-    with `VARIABLE` is a variable. ``endian`` programs write or read what has the byte order of the
-    machine: only for targets of the same.
+    with `VARIABLE` is a variable. ``{name}`` is the last part of the program's path. ``endian`` programs
+    write or read what has the byte order of the machine: only for targets of the same; ``wide`` ones count in words of
+    64 bits: only for targets that have those. ``proofs`` all have to hold.
     """
 
     packages: tuple[str, ...]
@@ -37,6 +45,8 @@ class Rule:
     guards: tuple[Guard, ...] = ()
     arguments: tuple[str, ...] = ()
     endian: bool = False
+    wide: bool = False
+    proofs: tuple[Proof, ...] = ()
 
 
 _PYTHON_SCRIPTS = (
@@ -73,34 +83,34 @@ SAME: tuple[Rule, ...] = (
     Rule(("sed",), ("/usr/bin/sed",), "texts"),
     Rule(("grep",), ("/usr/bin/grep",), "texts"),
     Rule(("findutils",), ("/usr/bin/find", "/usr/bin/xargs"), "files; what xargs starts is decided anew"),
-    Rule(("diffutils",), ("/usr/bin/cmp", "/usr/bin/diff"), "texts", guards=_not("--version")),
-    Rule(("patch",), ("/usr/bin/patch",), "texts", guards=_not("--version")),
-    Rule(("m4",), ("/usr/bin/m4",), "texts", guards=_not("--version")),
-    Rule(("tar",), ("/usr/bin/tar",), "archives have one byte order", guards=_not("--version")),
+    Rule(("diffutils",), ("/usr/bin/cmp", "/usr/bin/diff"), "texts", guards=without("--version")),
+    Rule(("patch",), ("/usr/bin/patch",), "texts", guards=without("--version")),
+    Rule(("m4",), ("/usr/bin/m4",), "texts", guards=without("--version")),
+    Rule(("tar",), ("/usr/bin/tar",), "archives have one byte order", guards=without("--version")),
     Rule(("cpio",), ("/usr/bin/cpio",), "of its formats only bin has the machine's byte order", endian=True),
-    Rule(("gzip",), ("/usr/bin/gzip",), "deflate in portable C, the same bits everywhere", guards=_VERSION),
-    Rule(("bzip2",), ("/usr/bin/bzip2",), "one algorithm, the same bits everywhere", guards=_VERSION),
-    Rule(("xz-utils",), ("/usr/bin/xz",), "liblzma's output does not depend on the machine", guards=_VERSION),
+    Rule(("gzip",), ("/usr/bin/gzip",), "deflate in portable C, the same bits everywhere", guards=NO_VERSION),
+    Rule(("bzip2",), ("/usr/bin/bzip2",), "one algorithm, the same bits everywhere", guards=NO_VERSION),
+    Rule(("xz-utils",), ("/usr/bin/xz",), "liblzma's output does not depend on the machine", guards=NO_VERSION),
     Rule(
         ("zstd",),
         ("/usr/bin/zstd",),
         "unpacking has one result; packing chooses another match finder where there is no SIMD",
-        guards=(Guard(Kind.HAS_ARGUMENT, ("-d", "-dc", "-dcf", "--decompress", "--uncompress", "-cd")), *_VERSION),
+        guards=(Guard(Kind.HAS_ARGUMENT, ("-d", "-dc", "-dcf", "--decompress", "--uncompress", "-cd")), *NO_VERSION),
     ),
-    Rule(("unzip",), ("/usr/bin/unzip",), "unpacking has one result", guards=_not("-v")),
-    Rule(("make",), ("/usr/bin/make",), "what it starts is decided anew", guards=_not("-v", "--version", "-p")),
+    Rule(("unzip",), ("/usr/bin/unzip",), "unpacking has one result", guards=without("-v")),
+    Rule(("make",), ("/usr/bin/make",), "what it starts is decided anew", guards=without("-v", "--version", "-p")),
     Rule(("ninja-build",), ("/usr/bin/ninja",), "what it starts is decided anew"),
     Rule(
         ("cmake",),
         ("/usr/bin/cmake",),
         "its tools for makefiles: links, dependencies, progress; all else asks for the machine",
-        guards=(Guard(Kind.FIRST_ARGUMENT, ("-E",)), *_not("capabilities")),
+        guards=(Guard(Kind.FIRST_ARGUMENT, ("-E",)), *without("capabilities")),
     ),
     Rule(
         ("apt",),
         ("/usr/bin/apt", "/usr/bin/apt-get", "/usr/bin/apt-cache", "/usr/bin/apt-mark"),
         "it is told the root's architecture; dpkg, which it starts, is decided anew",
-        guards=(*_not("-v", "--version", "-h", "--help", "help"), Guard(Kind.NO_VARIABLE, "APT_CONFIG=")),
+        guards=(*without("-v", "--version", "-h", "--help", "help"), Guard(Kind.NO_VARIABLE, "APT_CONFIG=")),
         # By a file (apt.conf(5)): /var/log/apt/history.log has the arguments.
         arguments=(f"{VARIABLE}APT_CONFIG=/dev/.xx/apt.conf",),
     ),
@@ -111,9 +121,9 @@ SAME: tuple[Rule, ...] = (
         ("/usr/lib/apt/apt-extracttemplates", "/usr/bin/apt-extracttemplates"),
         "it unpacks a package's templates",
     ),
-    Rule(("gpgv", "sqv"), ("/usr/bin/gpgv", "/usr/bin/sqv"), "a signature holds or not", guards=_not("--version")),
-    Rule(("dpkg",), ("/usr/bin/dpkg-deb", "/usr/bin/dpkg-split"), "they pack and unpack", guards=_not("--version")),
-    Rule(("dpkg",), ("/usr/bin/update-alternatives",), "links and one text file", guards=_not("--version")),
+    Rule(("gpgv", "sqv"), ("/usr/bin/gpgv", "/usr/bin/sqv"), "a signature holds or not", guards=without("--version")),
+    Rule(("dpkg",), ("/usr/bin/dpkg-deb", "/usr/bin/dpkg-split"), "they pack and unpack", guards=without("--version")),
+    Rule(("dpkg",), ("/usr/bin/update-alternatives",), "links and one text file", guards=without("--version")),
     Rule(
         ("python3.*-minimal",),
         ("/usr/bin/python3.*",),
@@ -137,29 +147,29 @@ SAME: tuple[Rule, ...] = (
             f"-I/dev/.xx/r/usr/lib/{{triplet}}/{folder}" for folder in ("perl-base", "perl/{perl}", "perl5/{perl}")
         ),
     ),
-    Rule(("git",), ("/usr/bin/git", "/usr/lib/git-core/*"), "objects have one byte order", guards=_not("version")),
-    Rule(("curl",), ("/usr/bin/curl",), "what a server answers", guards=_VERSION),
-    Rule(("wget",), ("/usr/bin/wget",), "what a server answers", guards=_VERSION),
+    Rule(("git",), ("/usr/bin/git", "/usr/lib/git-core/*"), "objects have one byte order", guards=without("version")),
+    Rule(("curl",), ("/usr/bin/curl",), "what a server answers", guards=NO_VERSION),
+    Rule(("wget",), ("/usr/bin/wget",), "what a server answers", guards=NO_VERSION),
     Rule(
         ("openssl",),
         ("/usr/bin/openssl",),
         "links named by hashes, and certificates",
         guards=(Guard(Kind.FIRST_ARGUMENT, ("rehash", "x509")),),
     ),
-    Rule(("rsync",), ("/usr/bin/rsync",), "files", guards=_VERSION),
+    Rule(("rsync",), ("/usr/bin/rsync",), "files", guards=NO_VERSION),
     Rule(
         ("libc-bin",),
         ("/usr/bin/localedef",),
         "locales have the machine's byte order",
         endian=True,
-        guards=_not("--help"),
+        guards=without("--help"),
     ),
     Rule(
         ("lld-*",),
         ("/usr/lib/llvm-*/bin/lld",),
         "it links for what its input is of, as its name and arguments say",
         guards=(
-            *_not("--version", "-v", "-V"),
+            *without("--version", "-v", "-V"),
             *(Guard(Kind.NO_ARGUMENT_PREFIX, f"{dash}load") for dash in ("-", "--")),
         ),
     ),
@@ -167,11 +177,11 @@ SAME: tuple[Rule, ...] = (
         ("llvm-*",),
         tuple(f"/usr/lib/llvm-*/bin/llvm-{name}" for name in ("ar", "nm", "objcopy", "objdump", "readobj", "strings")),
         "object files of any machine",
-        guards=_not("--version", "-V", "--help"),
+        guards=without("--version", "-V", "--help"),
     ),
     Rule(("gettext",), ("/usr/bin/msgfmt", "/usr/bin/msgmerge", "/usr/bin/xgettext"), "texts", endian=True),
-    Rule(("bison",), ("/usr/bin/bison.yacc", "/usr/bin/bison"), "texts", guards=_VERSION),
-    Rule(("flex",), ("/usr/bin/flex",), "texts", guards=_VERSION),
+    Rule(("bison",), ("/usr/bin/bison.yacc", "/usr/bin/bison"), "texts", guards=NO_VERSION),
+    Rule(("flex",), ("/usr/bin/flex",), "texts", guards=NO_VERSION),
     Rule(("gperf",), ("/usr/bin/gperf",), "texts"),
     Rule(("file",), ("/usr/bin/file",), "it reads its magic from the root", endian=True),
     Rule(

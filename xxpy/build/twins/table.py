@@ -40,6 +40,7 @@ class Kind(IntEnum):
     HAS_VARIABLE = 10
     LIBRARIES = 11
     NAMED = 12
+    NO_LETTER = 13
 
 
 Value = str | tuple[str, ...]
@@ -51,7 +52,8 @@ class Guard:
 
     NO_VARIABLE: no variable's name begins with ``one``. HAS_VARIABLE: ``one`` is there, as ``name=value``.
     LIBRARIES: of ld.so(8)'s variables there is at most LD_LIBRARY_PATH, and none of its folders has one of ``one``.
-    NO_ARGUMENT: none is ``one``; NO_ARGUMENT_PREFIX: none begins with it. HAS_ARGUMENT: one of ``one`` is there.
+    NO_ARGUMENT: none is ``one``; NO_ARGUMENT_PREFIX: none begins with it; NO_LETTER: none that begins with one dash has
+    one of the letters ``one``. HAS_ARGUMENT: one of ``one`` is there.
     FIRST_ARGUMENT: the first that is not among ``two`` is one of ``one``; ``-m NAME`` is ``-mNAME``
     there, ``-c CODE`` ``-cCODE``.
     NEXT_AMONG: what follows each ``one`` is among ``two``. REPLACE: ``one`` becomes ``two``.
