@@ -146,7 +146,7 @@ class Accelerator:
             os.rename(shown.macros, kept / snapshot)
 
     def _same(self, roots: Roots) -> _Same:
-        """The entries that the package manager's word is enough for: looked for once for all steps with the same packages."""
+        """The entries that the package manager's word is enough for: looked for once where that is the same."""
         key = (roots.target, roots.packages.digest, roots.packages_before.digest)
         if key not in self._found:
             folder = self._work / f"retold-{secrets.token_hex(4)}"

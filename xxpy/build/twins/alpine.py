@@ -32,16 +32,17 @@ _BUSYBOX = (
     # nothing: printf prints the number that it is given.
     "sh", "ash",
     # Left out: what tells the machine (uname, arch, nproc, linux32, lspci, free, df and the like), shows its byte order
-    # (od, hexdump, xxd), computes with fractions (awk, seq, sort, dc, bc, factor), or is no part of a build.
+    # (od, hexdump, xxd) or its processes (ps, pidof, killall), computes with fractions (awk, seq, sort, dc, bc, factor),
+    # and lzop, whose packing goes by words of the machine.
     "[", "[[", "add-shell", "addgroup", "adduser", "base64", "basename", "bunzip2", "bzcat", "bzip2", "cat", "chgrp",
     "chmod", "chown", "chroot", "cksum", "cmp", "comm", "cp", "cpio", "crontab", "cut", "date", "dd", "delgroup",
     "deluser", "diff", "dirname", "dos2unix", "du", "echo", "egrep", "env", "expand", "expr", "fallocate", "false",
     "fgrep", "find", "flock", "fold", "fsync", "getopt", "grep", "groups", "gunzip", "gzip", "head", "id", "install",
-    "ionice", "kill", "link", "ln", "logger", "ls", "lzcat", "lzma", "lzop", "lzopcat", "md5sum", "mkdir", "mkfifo",
-    "mknod", "mktemp", "mv", "nice", "nl", "nohup", "paste", "patch", "printenv", "pwd", "readlink", "realpath",
+    "ionice", "kill", "link", "ln", "logger", "ls", "lzcat", "lzma", "lzopcat", "md5sum", "mkdir", "mkfifo", "mknod",
+    "mktemp", "mv", "nice", "nl", "nohup", "paste", "patch", "printenv", "pwd", "readlink", "realpath",
     "remove-shell", "rev", "rm", "rmdir", "run-parts", "sed", "setsid", "sha1sum", "sha256sum", "sha3sum",
-    "sha512sum", "shred", "shuf", "sleep", "split", "strings", "sum", "sync", "tac", "tail", "tar", "tee", "test",
-    "time", "timeout", "touch", "tr", "true", "truncate", "tty", "unexpand", "uniq", "unix2dos", "unlink", "unlzma",
+    "sha512sum", "shred", "shuf", "sleep", "split", "stat", "strings", "sum", "sync", "tac", "tail", "tar", "tee",
+    "test", "timeout", "touch", "tr", "true", "truncate", "tty", "unexpand", "uniq", "unix2dos", "unlink", "unlzma",
     "unlzop", "unxz", "unzip", "usleep", "uudecode", "uuencode", "wc", "wget", "which", "whoami", "xargs", "xzcat",
     "yes", "zcat",
 )  # fmt: skip

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from xxpy.build.engine.rooted import inside, read_inside
+from xxpy.build.twins import LOADERS
 from xxpy.build.twins.libraries import MOST_LIBRARIES, Loader, needs_of
 from xxpy.build.twins.table import NAME, Guard, Kind
 from xxpy.errors import XxError
@@ -149,7 +150,7 @@ def find_musl(root: Path, seen: str, before: Path, host: Platform, target: Platf
     None where there is none that can keep argv[0] (musl before 1.1.17), and where the emulated root ``before`` has its
     libraries elsewhere than it.
     """
-    if host.arch not in ARCHITECTURES or target.arch not in ARCHITECTURES:
+    if host.arch not in LOADERS or target.arch not in ARCHITECTURES:
         return None
     listed = read_inside(root, _list_of(host), _MOST_PATH)
     if listed != read_inside(before, _list_of(target), _MOST_PATH):
