@@ -255,7 +255,20 @@ def test_folders_that_a_program_names_are_told_too(twin: Root, before: Root, run
     twin.package("git", "2.49-r0", "/usr/bin/git")
     prefix = found(twin, before)["/usr/bin/git"].prefix
     assert "/dev/.xx/r/usr/lib/private" in prefix[prefix.index("--library-path") + 1].split(":")
-    twin.write("/usr/bin/git", twin.elf("libown.so.1", runpath="$LIB/private"))
+    for other in ("$LIB/private", ":".join(f"/opt/{number}" for number in range(99)) + ":/usr/lib/private"):
+        twin.write("/usr/bin/git", twin.elf("libown.so.1", runpath=other))
+        assert not found(twin, before)
+
+
+def test_libraries_that_want_each_other_come_to_an_end(twin: Root, before: Root) -> None:
+    twin.write("/usr/bin/git", twin.elf("lib0.so"))
+    for number in range(40):
+        twin.write(f"/usr/lib/lib{number}.so", twin.elf(f"lib{(number + 1) % 40}.so", "lib0.so", runpath="/usr/lib"))
+    twin.package("git", "2.49-r0", "/usr/bin/git")
+    (guard,) = [each for each in found(twin, before)["/usr/bin/git"].guards if each.kind is Kind.LIBRARIES]
+    assert len(guard.one) == 40
+    for number in range(600):
+        twin.write(f"/usr/lib/lib{number}.so", twin.elf(f"lib{number + 1}.so"))
     assert not found(twin, before)
 
 

@@ -31,9 +31,9 @@ _BUSYBOX = (
     # The shell. What is in it besides its language (echo, test, printf) computes with integers of 64 bits, and rounds
     # nothing: printf prints the number that it is given.
     "sh", "ash",
-    # Left out: what tells the machine (uname, arch, nproc, linux32, lspci, free, df and the like), shows its byte order
-    # (od, hexdump, xxd) or its processes (ps, pidof, killall), computes with fractions (awk, seq, sort, dc, bc, factor),
-    # and lzop, whose packing goes by words of the machine.
+    # Left out: what tells the machine (uname, arch, nproc, linux32, lspci, free, df and the like) or its processes (ps,
+    # pidof, killall), shows its byte order (od, hexdump, xxd), computes with fractions (awk, seq, sort, dc, bc), or is
+    # no part of a build.
     "[", "[[", "add-shell", "addgroup", "adduser", "base64", "basename", "bunzip2", "bzcat", "bzip2", "cat", "chgrp",
     "chmod", "chown", "chroot", "cksum", "cmp", "comm", "cp", "cpio", "crontab", "cut", "date", "dd", "delgroup",
     "deluser", "diff", "dirname", "dos2unix", "du", "echo", "egrep", "env", "expand", "expr", "fallocate", "false",

@@ -34,6 +34,8 @@ _SETTINGS = (ARCH, *CONFIGS, *(f"/etc/ld-musl-{name}.path" for name in ARCHITECT
 """What besides the packages decides which programs have twins."""
 _RELEASES = ("/etc/os-release", "/usr/lib/os-release")
 _MOST = 64 << 20
+_MOST_PACKAGES = 100_000
+"""Three times as many as Alpine has."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
@@ -83,6 +85,8 @@ def read_apk(root: Path) -> Apk:
         # f: files or scripts of the package are not as they should be.
         if not _NAME.fullmatch(name) or name in versions or "f:" in fields or not fields.get("V:"):
             continue
+        if len(versions) >= _MOST_PACKAGES:
+            break
         versions[name], lines[name] = fields["V:"], paragraph
         if _COMMIT.fullmatch(fields.get("c:", "")):
             commits[name] = fields["c:"]

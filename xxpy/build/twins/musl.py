@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from xxpy.build.engine.rooted import inside, read_inside
@@ -32,6 +33,8 @@ _DEFAULT = "/lib:/usr/local/lib:/usr/lib"
 _OWN = tuple(f"lib{name}." for name in ("c", "pthread", "rt", "m", "dl", "util", "xnet"))
 """What the loader is itself, whatever follows these."""
 _MOST_PATH = 4096
+_MOST_NAMED, _MOST_FOLDERS = 4096, 32
+"""Folders that a library and what wants it name, and those of them that are not the same."""
 
 
 def _list_of(platform: Platform) -> str:
@@ -93,12 +96,12 @@ class Musl(Loader):
             for name in needs.libraries:
                 if name in names or name.startswith(_OWN):
                     continue
-                own = [folder for folder in self._named(each) if folder not in folders]
-                library = self._first(name, (*self._named(each), *self._defaults))
-                if library is None or len(names) >= MOST_LIBRARIES:
+                own = dict.fromkeys(islice(self._named(each), _MOST_NAMED))
+                library = self._first(name, (*own, *self._defaults))
+                if library is None or len(names) >= MOST_LIBRARIES or len(own) > _MOST_FOLDERS:
                     return None
                 names[name] = library
-                folders.update(dict.fromkeys(own))
+                folders.update(own)
                 files.append(_Library(library, each))
         told = (*folders, *self._defaults)
         same = all(self._real(library) == self._told(name, told) for name, library in names.items())
