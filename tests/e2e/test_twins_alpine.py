@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from support import Done, Xx
+from support import Done, Xx, installed
 
 PROGRAM = """\
 #include <stdio.h>
@@ -25,10 +25,13 @@ int main(int count, char **words) {
   return 0;
 }
 """
-ROOTS = """\
+ROOTS = f"""\
 FROM --platform=linux/amd64 debian:trixie AS made
-RUN dpkg --add-architecture arm64 && apt-get update -q && \\
-    apt-get install -q -y --no-install-recommends gcc gcc-aarch64-linux-gnu && mkdir /m /debs && cd /debs && \\
+RUN dpkg --add-architecture arm64
+{installed("gcc", "gcc-aarch64-linux-gnu")}
+"""
+ROOTS += """\
+RUN mkdir /m /debs && cd /debs && \\
     apt-get download -q $(for arch in amd64 arm64; do echo musl:$arch musl-dev:$arch busybox-static:$arch; done) && \\
     for arch in amd64 arm64; do for deb in *_$arch.deb; do dpkg-deb -x $deb /m/$arch; done; done
 COPY program.c word.c /src/
