@@ -9,6 +9,7 @@ import base64
 import contextlib
 import hashlib
 import http.client
+import itertools
 import json
 import re
 import socket
@@ -32,7 +33,9 @@ class Fault:
     """What happens to the next ``times`` requests whose ``METHOD /path`` matches ``on``.
 
     ``kind``: ``drop`` (no answer), ``stall`` (none for ``value`` seconds), ``truncate`` (after ``value`` bytes),
-    ``corrupt``, ``longer`` (a byte more), ``digest`` (a wrong one in the header), or a status with ``headers``.
+    ``hold`` (nothing more after ``value`` bytes, until the other hangs up), ``cut`` (hung up after ``value`` bytes of
+    the request's body have come), ``corrupt``, ``longer`` (a byte more), ``digest`` (a wrong one in the header), or a
+    status with ``headers``.
     """
 
     on: str
@@ -62,8 +65,16 @@ class Server:
                 self.close_connection = True
 
             def run(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                outer.respond(self, body)
+                length = int(self.headers.get("Content-Length", 0))
+                fault = outer._fault(f"{self.command} {self.path}")
+                if fault is not None and fault.kind == "cut":
+                    asked = dict(self.headers.items())
+                    outer.log.append((self.command, self.path, 0, asked))
+                    outer.cut(self.command, self.path, asked, self.rfile.read(min(length, int(fault.value))))
+                    self.close_connection = True
+                    self.connection.shutdown(socket.SHUT_RDWR)
+                    return
+                outer.respond(self, self.rfile.read(length), fault)
 
             do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = run
 
@@ -92,6 +103,9 @@ class Server:
     def answer(self, method: str, path: str, headers: Headers, body: bytes) -> Answer:
         raise NotImplementedError
 
+    def cut(self, method: str, path: str, headers: Headers, body: bytes) -> None:
+        """A request has come of whose body this is all."""
+
     def asked(self, pattern: str) -> list[tuple[str, str, int, Headers]]:
         """Those of the log whose ``METHOD /path`` matches."""
         return [each for each in self.log if re.search(pattern, f"{each[0]} {each[1]}")]
@@ -104,9 +118,8 @@ class Server:
                     return fault
         return None
 
-    def respond(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
+    def respond(self, handler: BaseHTTPRequestHandler, body: bytes, fault: Fault | None) -> None:
         method, path = handler.command, handler.path
-        fault = self._fault(f"{method} {path}")
         asked = dict(handler.headers.items())
         if fault is not None and fault.kind in ("drop", "stall"):
             self.log.append((method, path, 0, asked))
@@ -129,7 +142,7 @@ class Server:
                 cut += 1
             elif fault.kind == "digest":
                 headers["Docker-Content-Digest"] = "sha256:" + "0" * 64
-            elif fault.kind == "truncate":
+            elif fault.kind in ("truncate", "hold"):
                 cut = int(fault.value)
         handler.send_response(status)
         for name, value in headers.items():
@@ -140,6 +153,9 @@ class Server:
         handler.end_headers()
         if method != "HEAD":
             handler.wfile.write(data[:cut])
+        if fault is not None and fault.kind == "hold" and cut < len(data):
+            handler.wfile.flush()
+            handler.rfile.read(1)
         if cut < len(data):
             handler.close_connection = True
 
@@ -148,7 +164,9 @@ class Memory(Server):
     """A registry in memory. ``blobs`` by digest and ``manifests`` (type, bytes) by tag and digest, for each repository.
 
     ``login`` (``USER:PASSWORD``) asks for it by Basic; ``realm`` names a token server, of whose tokens ``tokens`` are
-    taken; ``elsewhere`` is where blobs are redirected to.
+    taken; ``elsewhere`` is where blobs are redirected to, with ``signed`` behind their path. A part of a blob is
+    answered with ``part`` (206, or 200 for all of it, or 416). Uploads go to ``uploads_to`` (``http://HOST``), to the
+    registry itself if that is empty; whether it says how far one has come is ``tells``.
     """
 
     def __init__(self, certificate: Path | None = None) -> None:
@@ -159,7 +177,12 @@ class Memory(Server):
         self.realm = ""
         self.tokens: set[str] = set()
         self.elsewhere = ""
-        self.ranges = True
+        self.signed = ""
+        self.part = 206
+        self.uploads: dict[str, bytes] = {}
+        self._numbers = itertools.count(1)
+        self.uploads_to = ""
+        self.tells = True
 
     def put_blob(self, repository: str, data: bytes) -> str:
         digest = "sha256:" + hashlib.sha256(data).hexdigest()
@@ -181,16 +204,18 @@ class Memory(Server):
             return 200 if url.path == "/v2/" else 404, {}, b"{}"
         repository, kind, name = match[1], match[2], match[3]
         if name.startswith("uploads/"):
-            return self._upload(method, repository, query, body)
+            return self._upload(method, repository, url.path.rpartition("/")[2], query, headers, body)
         if kind == "manifests":
             return self._manifest(method, repository, name, headers, body)
         data = self.blobs.get(repository, {}).get(name)
         if data is None:
             return 404, {}, b'{"errors":[{"code":"BLOB_UNKNOWN","message":"blob unknown"}]}'
         if self.elsewhere:
-            return 307, {"Location": f"{self.elsewhere}{path}"}, b""
+            return 307, {"Location": f"{self.elsewhere}{path}{self.signed}"}, b""
         start = re.fullmatch(r"bytes=(\d+)-", headers.get("Range", ""))
-        if start and self.ranges:
+        if start and self.part == 416:
+            return 416, {}, b""
+        if start and self.part == 206:
             at = int(start[1])
             return 206, {"Content-Range": f"bytes {at}-{len(data) - 1}/{len(data)}"}, data[at:]
         return 200, {"Content-Length": str(len(data))}, data
@@ -218,16 +243,39 @@ class Memory(Server):
         said = "sha256:" + hashlib.sha256(found[1]).hexdigest()
         return 200, {"Content-Type": found[0], "Docker-Content-Digest": said}, found[1]
 
-    def _upload(self, method: str, repository: str, query: Headers, body: bytes) -> Answer:
+    def cut(self, method: str, path: str, headers: Headers, body: bytes) -> None:
+        name = urllib.parse.urlsplit(path).path.rpartition("/")[2]
+        if name in self.uploads:
+            self.uploads[name] += body
+
+    def _upload(self, method: str, repository: str, name: str, query: Headers, headers: Headers, body: bytes) -> Answer:
         if method == "POST":
             known = self.blobs.get(query.get("from", ""), {}).get(query.get("mount", ""))
             if known is not None:
                 self.put_blob(repository, known)
                 return 201, {"Location": "/x"}, b""
-            return 202, {"Location": f"/v2/{repository}/blobs/uploads/1?state=a"}, b""
-        if "sha256:" + hashlib.sha256(body).hexdigest() != query.get("digest"):
+            name = str(next(self._numbers))
+            self.uploads[name] = b""
+            return 202, {"Location": self._place(repository, name)}, b""
+        have = self.uploads.get(name)
+        if have is None or (method == "GET" and not self.tells):
+            return 404, {}, b'{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN","message":"no"}]}'
+        said = {"Location": self._place(repository, name), "Range": f"0-{max(len(have) + len(body) - 1, 0)}"}
+        if method == "GET":
+            return 204, said, b""
+        given = re.fullmatch(r"(\d+)-(\d+)", headers.get("Content-Range", ""))
+        if given and (int(given[1]), int(given[2])) != (len(have), len(have) + len(body) - 1):
+            return 416, {}, b""
+        self.uploads[name] = have + body
+        if method == "PATCH":
+            return 202, said, b""
+        whole = self.uploads.pop(name)
+        if "sha256:" + hashlib.sha256(whole).hexdigest() != query.get("digest"):
             return 400, {}, b'{"errors":[{"code":"DIGEST_INVALID","message":"no"}]}'
-        return 201, {"Docker-Content-Digest": self.put_blob(repository, body)}, b""
+        return 201, {"Docker-Content-Digest": self.put_blob(repository, whole)}, b""
+
+    def _place(self, repository: str, name: str) -> str:
+        return f"{self.uploads_to}/v2/{repository}/blobs/uploads/{name}?_state=a"
 
 
 class Proxy(Server):
@@ -246,6 +294,16 @@ class Proxy(Server):
             return answer.status, said, answer.read()
         finally:
             connection.close()
+
+    def cut(self, method: str, path: str, headers: Headers, body: bytes) -> None:
+        host, _, port = self.upstream.partition(":")
+        with socket.create_connection((host, int(port)), 60) as connection:
+            lines = [f"{method} {path} HTTP/1.1", *(f"{k}: {v}" for k, v in {**headers, "Host": self.host}.items())]
+            connection.sendall("\r\n".join([*lines, "", ""]).encode() + body)
+            # Until the registry has seen that no more comes.
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(1 << 16):
+                pass
 
 
 class Tokens(Server):

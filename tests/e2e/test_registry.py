@@ -259,6 +259,30 @@ def test_stopped_while_it_pulls(pushed: str, empty: Xx, proxy: Proxy) -> None:
     assert empty.run("pull", name).code == 0 and wrong_in(empty.store) == []
 
 
+def test_killed_while_it_pulls(pushed: str, empty: Xx, proxy: Proxy) -> None:
+    name = f"{proxy.host}/{pushed.partition('/')[2]}"
+    proxy.faults = [Fault("GET .*blobs", "hold", 1_000_000, times=99)]
+    child = empty.start("pull", name)
+    while child.poll() is None and sum(each.stat().st_size for each in empty.store.glob("tmp/pull-*")) < 900_000:
+        time.sleep(0.05)
+    os.killpg(child.pid, signal.SIGKILL)
+    child.communicate()
+    proxy.faults = []
+    done = empty.run("pull", name)
+    assert done.code == 0 and wrong_in(empty.store) == [] and not [*empty.store.glob("tmp/pull-*")], done
+    assert [each for each in proxy.asked("GET .*blobs") if each[2] == 206 and "Range" in each[3]]
+
+
+def test_an_upload_that_breaks_off(xx: Xx, proxy: Proxy) -> None:
+    proxy.faults = [Fault("PUT .*uploads", "cut", 500_000, times=2)]
+    done = xx.build(f"FROM busybox\nRUN head -c 3000000 /dev/urandom >/n; echo {time.time()}\n", "-t",
+                    f"{proxy.host}/broken", "--push")  # fmt: skip
+    assert done.code == 0 and not any(each.times for each in proxy.faults), done
+    # This registry says that it has nothing of it: 404, and another upload is begun.
+    asked = [each[2] for each in proxy.asked("GET .*uploads")]
+    assert asked and set(asked) == {404}, asked
+
+
 def test_htpasswd(xx: Xx, empty: Xx, alone: Path, tmp_path: Path) -> None:
     lines = run("htpasswd", "-Bbn", "ann", "hidden-word")
     (tmp_path / "htpasswd").write_text(lines)

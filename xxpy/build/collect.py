@@ -152,8 +152,8 @@ class _Remover:
                 remove_tree(Path(entry.path))
 
     def _clear_old(self) -> None:
-        """Remove the drafts of dead builds, and the locks of those."""
-        sweep(self._store.tmp)
+        """Remove the drafts of dead builds, the locks of those, and what there is of blobs that nobody pulls now."""
+        sweep(self._store.tmp, partial_lasts=0.0)
         for entry in list(os.scandir(self._store.tmp)):
             if entry.name.startswith(_WORK):
                 with self._store.try_lock(entry.name) as dead:

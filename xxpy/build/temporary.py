@@ -6,9 +6,15 @@ import contextlib
 import fcntl
 import os
 import secrets
+import time
 from pathlib import Path
 
 from xxpy.build.disk import sync_directory
+
+PARTIAL = "pull-"
+"""What files begin with that the next writer goes on with (`xxpy.build.partial`)."""
+PARTIAL_LASTS = 7 * 24 * 3600.0
+"""Seconds after its last byte that a partial file stays for who may want it."""
 
 _TEMP = "put-"
 
@@ -50,10 +56,14 @@ class Temporary:
             self.fd = -1
 
 
-def sweep(directory: Path) -> None:
-    """Remove what killed writers left in ``directory``. Raises OSError."""
-    for entry in os.scandir(directory):
-        if not entry.name.startswith(_TEMP):
+def sweep(directory: Path, partial_lasts: float = PARTIAL_LASTS) -> None:
+    """Remove what killed writers left in ``directory``, of partial files what nobody has written to for that long.
+
+    Raises OSError.
+    """
+    for entry in list(os.scandir(directory)):
+        partial = entry.name.startswith(PARTIAL) and _age(entry) >= partial_lasts
+        if not partial and not entry.name.startswith(_TEMP):
             continue
         # Whoever publishes or removes it meanwhile is as welcome.
         with contextlib.suppress(FileNotFoundError, BlockingIOError, PermissionError):
@@ -63,3 +73,10 @@ def sweep(directory: Path) -> None:
                 os.unlink(entry.path)
             finally:
                 os.close(fd)
+
+
+def _age(entry: os.DirEntry[str]) -> float:
+    """Seconds since a file was written to; none for one that is gone."""
+    with contextlib.suppress(FileNotFoundError):
+        return time.time() - entry.stat(follow_symlinks=False).st_mtime
+    return 0.0

@@ -5,10 +5,12 @@ Source: OCI distribution-spec, "Error Codes". requests is imported with the firs
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from xxpy.build.descriptor import parse_json_object
 from xxpy.build.fetch import why_of
+from xxpy.build.registry.reference import HUB_SERVER
 from xxpy.errors import RegistryError, StoreError
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ UNREACHABLE, MISSING, UNAUTHORIZED, BROKEN = (
 )
 WRONG, BUSY, STATUS, CERTIFICATE = "registry-wrong", "registry-busy", "registry-status", "registry-certificate"
 TIMEOUT, FAILS = "registry-timeout", "registry-fails"
+DENIED, MISMATCH, AWAY = "registry-denied", "digest-mismatch", "registry-away"
 
 _MOST_ERROR = 1 << 16
 _PIECE = 1 << 16
@@ -61,15 +64,46 @@ def said(response: Response) -> str:
     return f"{words} ({': '.join(told)[:200]})" if told else words
 
 
-def status_error(host: str, response: Response, what: str) -> RegistryError:
+@dataclass(frozen=True)
+class Asked:
+    """Whom a request went to. ``host`` answers; ``registry`` is who led there, the same where that was asked itself.
+
+    ``login`` is where the login is from that was sent, empty for none. ``judged`` says that the answer is about that
+    login: of a registry that was shown it, or of the token server, which is no registry's host.
+    """
+
+    host: str
+    registry: str
+    login: str = ""
+    judged: bool = False
+    token_server: bool = False
+
+    @property
+    def away(self) -> bool:
+        """Whether it is a host that the registry leads to, for a download or an upload."""
+        return self.host != self.registry and not self.token_server
+
+    @property
+    def named(self) -> str:
+        """What errors call it."""
+        return f"{self.host} (where {self.registry} leads to)" if self.away else self.host
+
+    @property
+    def command(self) -> str:
+        """What gets a login."""
+        return "docker login" if self.registry == HUB_SERVER else f"docker login {self.registry}"
+
+
+def status_error(asked: Asked, response: Response, what: str) -> RegistryError:
     """The error of a status that is none of those hoped for; ``what`` was asked for."""
-    status, words = response.status_code, said(response)
+    status, words, host = response.status_code, said(response), asked.named
+    if status in (400, 401, 403) and asked.away:
+        remedy = "try again: such addresses serve for a short time; and see whether this machine's clock is right"
+        return refused(host, f"denies {what}: {words}", AWAY, remedy)
     if status == 401:
-        remedy = f"is the name right? if it is, log in: docker login {host}"
-        return refused(host, f"gives {what} to nobody without a right login: {words}", UNAUTHORIZED, remedy)
+        return _unauthorized(asked, words, what)
     if status == 403:
-        remedy = "see whether the name is right, and whether your login there may do this"
-        return refused(host, f"denies {what}: {words}", "registry-denied", remedy)
+        return _denied(asked, words, what)
     if status == 404:
         return refused(host, f"has no {what}: {words}", MISSING, "see whether the name is right")
     if status == 429:
@@ -77,6 +111,35 @@ def status_error(host: str, response: Response, what: str) -> RegistryError:
     if status >= 500:
         return refused(host, f"fails at {what}: {words}", FAILS)
     return refused(host, f"does not take the request for {what}: {words}", STATUS, "see what the registry serves")
+
+
+def _unauthorized(asked: Asked, words: str, what: str) -> RegistryError:
+    if not asked.login:
+        told = f"gives {what} to nobody without a login, and there is none for {asked.registry}: {words}"
+        return refused(asked.host, told, UNAUTHORIZED, f"is the name right? if it is, log in: {asked.command}")
+    if asked.judged:
+        told = f"refuses the login for {asked.registry} that is in {asked.login}: {words}"
+        return refused(asked.host, told, UNAUTHORIZED, f"log in again: {asked.command}")
+    told = f"does not give {what} to the login that is in {asked.login}: {words}"
+    return refused(asked.host, told, UNAUTHORIZED, _rights(asked))
+
+
+def _denied(asked: Asked, words: str, what: str) -> RegistryError:
+    if asked.login and asked.token_server:
+        # Some say so of a wrong password, others of a repository.
+        told = f"denies {what} to the login for {asked.registry} that is in {asked.login}: {words}"
+        remedy = f"see whether the name is right and that login has a right to it; or log in again: {asked.command}"
+        return refused(asked.host, told, DENIED, remedy)
+    if asked.login:
+        return refused(
+            asked.host, f"denies {what} to the login that is in {asked.login}: {words}", DENIED, _rights(asked)
+        )
+    remedy = f"see whether the name is right; if it is, it may need a login: {asked.command}"
+    return refused(asked.host, f"denies {what}: {words}", DENIED, remedy)
+
+
+def _rights(asked: Asked) -> str:
+    return f"see whether the name is right, and whether that login has a right to it; another one: {asked.command}"
 
 
 def failed(host: str, error: RequestException) -> RegistryError:

@@ -88,6 +88,17 @@ class Authorizer:
                 self._tokens[scope] = (token, time.monotonic() + lasts)
             return f"Bearer {token}"
 
+    @property
+    def shown(self) -> tuple[Login, bool]:
+        """The login that the endpoint was shown, and whether itself, not what a token server gave for it.
+
+        An empty one where the endpoint has asked for none.
+        """
+        if self._challenge is None:
+            return Login(), False
+        login = self._login()
+        return login, self._challenge.scheme == BASIC or bool(login.bearer)
+
     def challenged(self, header: str, scope: str, sent: str) -> bool:
         """Take note of a 401's header; whether another request may fare better than the one with ``sent``."""
         offered = parse_challenges(header)

@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from xxpy.build.registry.answers import (
+    AWAY,
     BROKEN,
     CERTIFICATE,
     TIMEOUT,
     UNREACHABLE,
     WRONG,
+    Asked,
     could_not_connect,
     failed,
     refused,
@@ -167,7 +169,7 @@ class Client:
                     skipped -= len(piece) - len(kept)
                     yield kept
             except RequestException as error:
-                raise failed(self.host, error) from None
+                raise failed(self._asked(response.url, "").named, error) from None
 
     def wait(self, failures: int, problem: str) -> None:
         """Let some time pass before another request, the more the more have failed; ``problem``, if any, is told."""
@@ -179,42 +181,50 @@ class Client:
         self._pause(delay)
 
     def _tried(
-        self, once: Callable[[], Response], expect: Sequence[int], what: str, tries: int = TRIES, host: str = ""
+        self, once: Callable[[], Response], expect: Sequence[int], what: str, tries: int = TRIES, server: str = ""
     ) -> Response:
-        """An answer of ``host``, the endpoint's own if that is not said."""
+        """An answer of the endpoint and of where it leads; of a token ``server`` if that is named."""
         from requests.exceptions import RequestException
 
-        host = host or self.host
         for failures in range(1, tries + 1):
             delay = _own_wait(failures)
             try:
                 response = once()
             except RequestException as error:
-                problem = failed(host, error)
+                url = str(error.request.url) if error.request is not None else ""
+                problem = failed(self._asked(url, server).named, error)
                 final = could_not_connect(error) and not self._answered
                 if final or problem.reason not in (BROKEN, UNREACHABLE, TIMEOUT):
                     raise problem from None
             except OSError as error:
                 # A file of authorities that is not there.
-                raise refused(host, f"cannot be asked: {error}", CERTIFICATE, _NO_CA) from None
+                raise refused(server or self.host, f"cannot be asked: {error}", CERTIFICATE, _NO_CA) from None
             else:
                 self._answered = True
                 if response.status_code in expect:
                     return response
-                asked = _retry_after(response.headers.get("Retry-After", ""))
+                wanted = _retry_after(response.headers.get("Retry-After", ""))
                 with response:
-                    problem = status_error(host, response, what)
-                if response.status_code not in _RETRIED:
+                    problem = status_error(self._asked(response.url, server), response, what)
+                if response.status_code not in _RETRIED and problem.reason != AWAY:
                     raise problem
-                if asked > MOST_WAIT:
-                    problem.message += f"; it asks to wait {asked:.0f} seconds"
+                if wanted > MOST_WAIT:
+                    problem.message += f"; it asks to wait {wanted:.0f} seconds"
                     raise problem
-                delay = max(delay, asked)
+                delay = max(delay, wanted)
             if failures < tries:
                 self._again(problem.message, delay)
         if tries > 1:
             problem.message += f" ({tries} times)"
         raise problem
+
+    def _asked(self, url: str, server: str) -> Asked:
+        """Who it is at ``url``, for errors. Of an address nothing but the host is told: the rest may be a secret."""
+        login, judged = self._authorizer.shown
+        if server:
+            return Asked(server, self.host, login.place, judged=True, token_server=True)
+        host = urlsplit(url).netloc.rpartition("@")[2] or self.host
+        return Asked(host, self.host, login.place, judged)
 
     def _authorized(self, method: str, url: str, scope: str, headers: Mapping[str, str], body: Body | None) -> Response:
         """One answer, with the endpoint's login where that is asked for, and redirects followed."""
@@ -246,7 +256,7 @@ class Client:
     def _to_token_server(self, method: str, url: str, **how: Any) -> Response:
         # A redirect is an error: the login is for the server that was named.
         server = urlsplit(url).netloc.rpartition("@")[2]
-        return self._tried(lambda: self._send(method, url, **how), (200,), "a token", host=server)
+        return self._tried(lambda: self._send(method, url, **how), (200,), "a token", server=server)
 
     def _send(self, method: str, url: str, **how: Any) -> Response:
         from requests.utils import get_environ_proxies

@@ -34,12 +34,16 @@ _NO_ENTRY = "credentials not found"
 
 @dataclass(frozen=True)
 class Login:
-    """``identity`` is a refresh token in place of a password, ``bearer`` a token that is sent as it is."""
+    """``identity`` is a refresh token in place of a password, ``bearer`` a token that is sent as it is.
+
+    ``place`` is the file or the credential helper that it is from, empty where there is no login.
+    """
 
     user: str = ""
     password: str = field(default="", repr=False)
     identity: str = field(default="", repr=False)
     bearer: str = field(default="", repr=False)
+    place: str = field(default="", compare=False)
 
     @property
     def basic(self) -> str:
@@ -122,7 +126,7 @@ class Logins:
                 colon = ""
             if not colon:
                 raise _bad(path, f"auths: the auth of {name} is not base64 of USER:PASSWORD")
-        return Login(user, password, given.get("identitytoken", ""), given.get("registrytoken", ""))
+        return Login(user, password, given.get("identitytoken", ""), given.get("registrytoken", ""), str(path))
 
     def _asked(self, helper: str, server: str) -> Login | None:
         """What ``docker-credential-HELPER get`` says of a server; None if it knows none."""
@@ -160,7 +164,8 @@ class Logins:
                 remedy="log in again: docker login",
                 reason="credential-helper",
             )
-        return Login(identity=secret) if user == _TOKEN_USER else Login(user, secret)
+        user, identity = ("", secret) if user == _TOKEN_USER else (user, "")
+        return Login(user, "" if identity else secret, identity, place=program)
 
 
 def _containers_files() -> Iterator[Path]:

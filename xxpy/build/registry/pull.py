@@ -19,8 +19,9 @@ from xxpy.build.events import Event, Notice
 from xxpy.build.graph import digest_of
 from xxpy.build.image import INDEX_TYPES, MANIFEST_TYPE, best_for, image_at, image_manifests, write_index
 from xxpy.build.packers import LAYER_TYPES
-from xxpy.build.registry.answers import BROKEN, TIMEOUT, WRONG, body_of, failed, refused
+from xxpy.build.registry.answers import MISMATCH, WRONG, body_of, failed, refused
 from xxpy.build.registry.client import TRIES, Client, Registries
+from xxpy.build.registry.download import download
 from xxpy.build.registry.reference import Reference
 from xxpy.build.registry.transfer import Meter, move_all
 from xxpy.build.store import INDEX_TYPE, Store
@@ -34,8 +35,6 @@ MOST_LAYER = 64 << 30
 
 _MANIFEST_TYPES = (MANIFEST_TYPE, DOCKER_MANIFEST)
 _LAYER_TYPES = (*LAYER_TYPES.values(), *DOCKER_LAYERS.values())
-_MOST_ROUNDS = 64
-"""How often one blob may break off after some bytes."""
 Found = TypeVar("Found")
 _OLD = "application/vnd.docker.distribution.manifest.v1"
 
@@ -184,41 +183,9 @@ class Puller:
             if self._store.holds(blob):
                 meter.add(blob.size)
             else:
-                self._from_any(reference, lambda client: self._download(client, reference, blob, meter))
+                get = functools.partial(download, self._store, repository=reference.repository, blob=blob, meter=meter)
+                self._from_any(reference, get)
             remember_repository(self._store, reference, blob.digest)
-
-    def _download(self, client: Client, reference: Reference, blob: Descriptor, meter: Meter) -> None:
-        """One blob from one endpoint; where it breaks off, it goes on from there."""
-        what, have, failures, rounds = f"the blob {blob.digest[:19]} of {reference.repository}", 0, 0, 0
-        try:
-            with self._store.writer() as out:
-                while True:
-                    began, problem, rounds = have, None, rounds + 1
-                    try:
-                        for piece in client.blob(reference.repository, blob.digest, have):
-                            have += len(piece)
-                            if have > blob.size:
-                                raise refused(client.host, f"gives more than the {blob.size} bytes of {what}", WRONG)
-                            out.write(piece)
-                            meter.add(len(piece))
-                    except RegistryError as error:
-                        if error.reason not in (BROKEN, TIMEOUT):
-                            raise
-                        problem = error
-                    if have == blob.size:
-                        break
-                    failures = 1 if have > began else failures + 1
-                    problem = problem or refused(client.host, f"gives {have} of {blob.size} bytes of {what}", WRONG)
-                    if failures == TRIES or rounds == _MOST_ROUNDS:
-                        raise problem
-                    client.wait(failures, f"{problem.message} ({what})" if problem.reason != WRONG else problem.message)
-                if out.digest != blob.digest:
-                    said = f"gives {out.digest[:19]} as {what}"
-                    raise refused(client.host, said, "digest-mismatch", "nothing of it is kept; tell who runs it")
-                out.commit(blob.media_type)
-        except BaseException:
-            meter.add(-have)
-            raise
 
     def _from_any(self, reference: Reference, get: Callable[[Client], Found]) -> Found:
         """What ``get`` gets of the first endpoint that serves it; of several that do not, the last one's error."""
@@ -256,7 +223,7 @@ def _asked_manifest(client: Client, reference: Reference, target: str) -> tuple[
     said = got.headers.get("Docker-Content-Digest", "")
     if said.startswith("sha256:") and said != digest_of_bytes(data):
         what = f"gives a manifest of {reference} that has not the digest it says"
-        raise refused(client.host, what, "digest-mismatch", "nothing of it is kept; tell who runs it")
+        raise refused(client.host, what, MISMATCH, "nothing of it is kept; tell who runs it")
     return data, got.headers.get("Content-Type", "").partition(";")[0].strip()
 
 
