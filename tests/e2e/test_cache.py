@@ -80,6 +80,10 @@ def test_another_machine_runs_nothing_again(machines: Machines) -> None:
     assert len(ran(first)) > 5
     second = machines.build("b", "--platform", BOTH, "--cache-from", "type=local,src=cache")
     assert ran(second) == [] and "CACHED" in second.err
+    # As the Dockerfile has them, each with its end.
+    lines = re.findall(r"^#(\d+) (\[|CACHED)", second.err, re.MULTILINE)
+    assert lines == [(number, end) for number, _ in lines[::2] for end in ("[", "CACHED")]
+    assert sorted(lines[::2], key=lambda each: int(each[0])) == lines[::2] and len(lines) > 10
     # Times and all: the same image.
     assert index(second) == index(first)
     for more in ((), ("--target", "build", "--cache-from", "type=local,src=cache")):

@@ -10,7 +10,9 @@ from rich.cells import cell_len
 from rich.console import Console
 from test_front import graph
 
+from xxpy.build.engine.telling import InOrder
 from xxpy.build.events import Event, Exporting, Notice, StepDone, StepOutput, StepStarted, Transfer
+from xxpy.build.naming import step_names
 from xxpy.build.plan import Plan, make_plan
 from xxpy.build.progress import Plain, make_listener
 from xxpy.build.progress_tty import Screen
@@ -47,6 +49,23 @@ def test_plain_is_a_line_for_each_thing() -> None:
         "NOTICE: the host has no IPv6",
         "#11 writing out.tar",
     ]
+
+
+def test_steps_of_a_cache_are_told_in_their_order() -> None:
+    plan, stream = fake_plan(), io.StringIO()
+    first, ran, second = (digest_of_step(plan, *each) for each in (("apt-get",), ("xx-clang",), ("--version", ARM64)))
+    with make_listener("plain", plan, stream) as listener:
+        tell = InOrder([first, second], listener)
+        tell(StepStarted(second, 1.0, cached=True))
+        tell(StepStarted(first, 1.0, cached=True))
+        tell(StepStarted(ran, 1.0))
+        tell(StepDone(second, 2.0, 0.0, cached=True))
+        tell(StepDone(ran, 2.0, 1.0, cached=False))
+        assert stream.getvalue().splitlines()[1:] == [f"#{step_names(plan)[ran].number} DONE 1.0s", ""]
+        tell(StepDone(first, 3.0, 0.0, cached=True))
+    assert [line[:10] for line in stream.getvalue().splitlines()[3:]] == [
+        "#2 [linux/", "#2 CACHED", "", "#10 [linux", "#10 CACHED", "",
+    ]  # fmt: skip
 
 
 def test_bytes_that_go_to_and_from_registries() -> None:

@@ -52,9 +52,11 @@ def test_short_names_and_switches(tmp_path: Path) -> None:
         assert done.exit_code == 2 and f"{name} is not supported" in done.output
     names = {"--pull", "--rm"}
     assert plain(["--pull=1", "--rm", "x", "--rm=false", "-t", "a=true"], names) == ["--pull", "x", "-t", "a=true"]
-    assert plain(["--pull=maybe", "--", "--rm=true"], names) == ["--pull=maybe", "--", "--rm=true"]
-    done = CliRunner().invoke(main, ["build", "--pull=maybe", str(tmp_path)])
-    assert done.exit_code == 2 and "--pull" in done.output
+    assert plain(["--pul=maybe", "--", "--rm=true"], names) == ["--pul=maybe", "--", "--rm=true"]
+    for value in ("maybe", "", "2"):
+        done = CliRunner().invoke(main, ["build", f"--pull={value}", str(tmp_path)])
+        lines = [f"ERROR: --pull={value} is neither true nor false", "       write --pull or --pull=false"]
+        assert done.exit_code == 2 and done.output.splitlines() == lines
 
 
 def test_progress_from_the_environment(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from registries import Memory
+from stores import image, named
 
 from xxpy.build.descriptor import Descriptor, canonical_json, digest_of_bytes
 from xxpy.build.image import CONFIG_TYPE, MANIFEST_TYPE
@@ -226,6 +227,28 @@ def test_what_is_no_cache_of_ours_is_left_alone_with_a_word(tmp_path: Path, stor
     assert caught.value.reason == "cache-is-none" and caught.value.remedy
     place(folder, "ours").add(entries("a"), store)
     assert place(folder, "ours").read() == entries("a")
+
+
+def test_an_image_without_a_cache_is_told_as_what_it_is(tmp_path: Path, store: Store) -> None:
+    made = image(store, (b"layer",))
+    for top, kind in ((named(store, "docker.io/library/a:1", made), "an image without a cache in it"),
+                      (chart(store), "of type application/vnd.cncf.helm.config")):  # fmt: skip
+        folder = tmp_path / kind[:9]
+        (folder / "blobs").mkdir(parents=True)
+        (folder / "blobs/sha256").symlink_to(store.blobs)
+        (folder / "index.json").write_bytes(index_json([top]))
+        words: list[str] = []
+        assert Importer(store, [("it", place(folder))], words.append).find(digest("key a")) is None
+        (word,) = words
+        assert word.startswith(f"the cache it is left alone: it is {kind}"), word
+    words = []
+    assert Importer(store, [("it", place(tmp_path / "nope"))], words.append).find(digest("key a")) is None
+    assert words == ["the cache it has nothing yet"]
+
+
+def chart(store: Store) -> Descriptor:
+    config = store.put_bytes(b"{}", "application/vnd.cncf.helm.config.v1+json")
+    return store.put_json({"schemaVersion": 2, "config": config.to_json(), "layers": []}, MANIFEST_TYPE)
 
 
 def test_a_store_and_what_is_no_layout_are_no_place_for_a_cache(tmp_path: Path, store: Store) -> None:

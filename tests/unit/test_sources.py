@@ -79,6 +79,7 @@ def test_the_same_of_a_name_a_digest_a_folder_and_an_archive(store: Store, both:
     export_image(store, both, [NAME], Output("oci", str(tmp_path / "folder"), tar=False))
     places = ["a:1", both.digest, f"{tmp_path}/folder", f"oci-layout://{tmp_path}/folder:1", f"{tmp_path}/a.tar"]
     places += [f"{tmp_path}/a.tar:1", f"{tmp_path}/a.tar@{both.digest}"]
+    places += [f"oci:{tmp_path}/folder:1", f"oci-archive:{tmp_path}/a.tar", f"docker-archive:{tmp_path}/a.tar:1"]
     for place in places:
         facts = facts_of(store, place)
         assert facts.listing.entry.digest == both.digest, place
@@ -117,6 +118,12 @@ def test_what_is_not_there(store: Store, both: Descriptor, tmp_path: Path) -> No
     with pytest.raises(XxError) as caught:
         facts_of(store, "a:1", Platform.parse("linux/s390x"))
     assert caught.value.reason == "platform-missing"
+    export_image(store, both, [f"{NAME}{number}" for number in range(200)], Output("oci", f"{tmp_path}/b", tar=False))
+    for text in (f"oci:{tmp_path}/b:nope", f"{tmp_path}/b:nope", f"oci-layout://{tmp_path}/b:nope"):
+        with pytest.raises(XxError) as caught:
+            facts_of(store, text)
+        # Those that there are, as many as a line holds.
+        assert "has no image nope; it has 10, 11, " in caught.value.message and len(caught.value.message) < 1000
 
 
 def test_attestations_are_named_as_what_they_are(store: Store, tmp_path: Path) -> None:

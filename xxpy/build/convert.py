@@ -26,7 +26,7 @@ DOCKER_LAYERS = {
 }
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 _DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
-_DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
+DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 
 
 def converted(store: Store, index: Descriptor, form: Format, bases: Mapping[Platform, int]) -> Descriptor:
@@ -55,7 +55,7 @@ def _manifest(store: Store, one: Descriptor, form: Format, kept: int) -> Descrip
     body = store.read_json(one.digest)
     layers = [_layer(store, layer, form, own=place >= kept) for place, layer in enumerate(image.layers)]
     body["mediaType"] = MANIFEST_TYPE if form.oci else DOCKER_MANIFEST
-    body["config"] = body["config"] | {"mediaType": CONFIG_TYPE if form.oci else _DOCKER_CONFIG}
+    body["config"] = body["config"] | {"mediaType": CONFIG_TYPE if form.oci else DOCKER_CONFIG}
     body["layers"] = [layer.to_json() for layer in layers]
     _annotate(body, chosen(form.annotations, MANIFEST, one.platform))
     written = store.put_json(body, body["mediaType"])

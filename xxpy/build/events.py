@@ -26,10 +26,14 @@ class StepAdded:
 
 @dataclass(frozen=True)
 class StepStarted:
-    """A vertex began to run; ``at`` is seconds of the monotonic clock, here and below."""
+    """A vertex began to run; ``at`` is seconds of the monotonic clock, here and below.
+
+    ``cached`` says that it does not run: its result is unpacked, which another's cache has.
+    """
 
     vertex: Digest
     at: float
+    cached: bool = False
 
 
 @dataclass(frozen=True)

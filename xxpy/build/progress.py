@@ -122,7 +122,8 @@ class Plain:
             self._names[event.vertex] = event.name
             return
         name = self._names[event.vertex]
-        yield from self._head(event.vertex, name)
+        if not isinstance(event, StepStarted) or not event.cached:
+            yield from self._head(event.vertex, name)
         if isinstance(event, Compared):
             yield from (f"#{name.number} {harmless(line)}" for line in in_words(event.comparison))
             return

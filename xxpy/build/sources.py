@@ -28,6 +28,8 @@ REFERENCE_TYPE, REFERENCE_DIGEST = "vnd.docker.reference.type", "vnd.docker.refe
 REMOTE = "docker://"
 """What skopeo, too, has before the name of an image in its registry."""
 
+_IN_FILES = ("oci:", "oci-archive:", "docker-archive:")
+"""What skopeo has before the path of a layout or an archive."""
 _DEEPEST = 4
 _MOST_MANIFESTS = 500
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -104,6 +106,7 @@ class LayoutSource:
 def opened(store: Store, text: str) -> Iterator[Source]:
     """What ``text`` names: an image of the store or a digest in it, else ``PATH[:TAG][@DIGEST]``, a folder or a file.
 
+    The path may have ``oci:``, ``oci-archive:`` or ``docker-archive:`` before it, as with skopeo.
     ``docker://NAME`` is the image of a registry, and so is a NAME with a host that is none of these. Raises SourceError
     (``image-missing``, ``layout-missing``, ``bad-archive``, …), RegistryError, UsageError, StoreError.
     """
@@ -163,6 +166,8 @@ def _in_registry(text: str) -> bool:
 
 def _place(text: str) -> Layout:
     """The path that is meant; a name with a colon may be one itself."""
+    if not Path(text).exists():
+        text = next((text.removeprefix(each) for each in _IN_FILES if text.startswith(each)), text)
     whole = text.removeprefix(LAYOUT)
     layout = Layout(Path(whole), "", "") if Path(whole).exists() else parse_layout(text)
     if not layout.folder.exists():

@@ -8,6 +8,8 @@ from collections.abc import Collection, Sequence
 import click
 
 from xxpy.build.outputs import BOOLEANS
+from xxpy.cli.shared import told
+from xxpy.errors import UsageError
 
 
 class SwitchCommand(click.Command):
@@ -17,19 +19,29 @@ class SwitchCommand(click.Command):
         """See `click.Command.parse_args`."""
         options = [each for each in self.params if isinstance(each, click.Option)]
         names = {name for each in options if each.is_flag for name in each.opts if name.startswith("--")}
-        return super().parse_args(ctx, plain(args, names))
+        with told():
+            args = plain(args, names)
+        return super().parse_args(ctx, args)
 
 
 def plain(args: Sequence[str], names: Collection[str]) -> list[str]:
-    """``args`` with the switches ``names`` alone where they are on, and without them where they are off."""
+    """``args`` with the switches ``names`` alone where they are on, and without them where they are off.
+
+    Raises UsageError for a value that is neither (``bad-switch``).
+    """
     found: list[str] = []
     flags = list(itertools.takewhile(lambda each: each != "--", args))
     for arg in flags:
-        name, _, value = arg.partition("=")
-        on = BOOLEANS.get(value.lower()) if name in names else None
-        if on is None:
+        name, equals, value = arg.partition("=")
+        if name not in names or not equals:
             found.append(arg)
-        elif on:
+            continue
+        on = BOOLEANS.get(value.lower())
+        if on is None:
+            raise UsageError(
+                f"{arg} is neither true nor false", remedy=f"write {name} or {name}=false", reason="bad-switch"
+            )
+        if on:
             found.append(name)
         else:
             found = [each for each in found if each != name]

@@ -40,10 +40,11 @@ from xxpy.build.engine.packing import Packing, all_packed
 from xxpy.build.engine.programs import Programs, programs_for
 from xxpy.build.engine.snapshots import Chain, Draft, draft, keep, laid_over, view
 from xxpy.build.engine.spec import BindMount
+from xxpy.build.engine.telling import InOrder, cached_steps
 from xxpy.build.engine.truth import verify
 from xxpy.build.engine.twinned import Made, Twinned
 from xxpy.build.engine.workfolder import BINFMT, EXEC, work_folder
-from xxpy.build.events import Event, Exporting, Listener, Notice, StepDone, StepOutput, StepStarted
+from xxpy.build.events import Exporting, Listener, Notice, StepDone, StepOutput, StepStarted
 from xxpy.build.graph import Digest, ExecOp, FileOp, MergeOp, Mount, SourceOp, Vertex, line_of
 from xxpy.build.keys import LOCAL
 from xxpy.build.naming import one_line
@@ -84,7 +85,7 @@ class Embedded:
                 listener(StepDone(digest, time.monotonic(), 0.0, cached=True))
             for notice in notices:
                 listener(notice)
-            return _outcome(self._store, job, finished, _cached(records), chains)
+            return _outcome(self._store, job, finished, cached_steps(records), chains)
         taken = take(self._store, self._cache, job, records)
         programs = programs_for(job, records.keys() | taken.results.keys())
         solver = _Solver(self._store, self._cache, job, records, keys, taken, programs)
@@ -95,10 +96,6 @@ class Embedded:
     def export_files(self, job: Job, outcome: Outcome, output: Output, listener: Listener) -> None:
         """See `Engine.export_files`. Raises besides HostError: overlays are mounted to read the files."""
         export_results(self._store, job, outcome, output, listener)
-
-
-def _cached(records: Mapping[Digest, Record]) -> dict[Digest, StepOutcome]:
-    return {digest: StepOutcome(digest, True, 0.0, record.seconds, record.tail) for digest, record in records.items()}
 
 
 def _outcome(
@@ -140,14 +137,15 @@ class _Solver:
         self._answered = records.keys() | taken.results.keys()
         self._keys = dict(keys)
         """The key of each record that is used, of what was solved before and now."""
-        self._steps = _cached(records)
+        self._steps = cached_steps(records)
         self._chains: dict[Digest, Chain] = {digest: record.chain for digest, record in records.items()}
         self._copies: dict[tuple[Digest, str], Path] = {}
         self._copying = threading.Lock()
 
     def work(self, channel: Channel) -> Outcome:
         """The worker's whole life."""
-        self._channel = channel
+        order = (each.digest for each in self._graph if each.digest in self._answered and not self._is_told(each))
+        self._tell = InOrder(order, lambda event: channel.send(("value", event)))
         os.umask(0o022)
         os.chdir(self._store.snapshots)
         for digest in self._records:
@@ -183,8 +181,10 @@ class _Solver:
             for result in self._graph.results
         ]
 
-    def _tell(self, event: Event) -> None:
-        self._channel.send(("value", event))
+    def _is_told(self, vertex: Vertex) -> bool:
+        """Whether it was fetched before the worker began, which has told of it."""
+        remote = self._job.remotes.get(vertex.digest)
+        return remote is not None and remote.fetched is not None and vertex.digest not in self._records
 
     def _prepare(self) -> None:
         job, runtime = self._job, self._programs.runtime
@@ -241,10 +241,9 @@ class _Solver:
 
     def _solve_one(self, vertex: Vertex) -> None:
         began = time.monotonic()
-        remote = self._job.remotes.get(vertex.digest)
-        told = remote is not None and remote.fetched is not None
+        told = self._is_told(vertex)
         if not told:
-            self._tell(StepStarted(vertex.digest, began))
+            self._tell(StepStarted(vertex.digest, began, vertex.digest in self._taken.results))
         try:
             record, cached = self._solved(vertex)
         except BaseException as error:

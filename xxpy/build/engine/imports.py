@@ -91,7 +91,7 @@ def _used(job: Job, records: Collection[Digest], found: Found) -> Found:
         running += needed(graph, answered, [graph.twins[each] for each in running if each in graph.twins])
     ends = {result.root for result in graph.results} | {one for each in running for one in graph.inputs_of(each)}
     lines = {each for end in ends if end in found for each in line_of(graph.vertices, end)}
-    return {each: found[each] for each in lines if each in found}
+    return {vertex: one for vertex, one in found.items() if vertex in lines}
 
 
 def materialise(store: Store, cache: Cache, job: Job, vertex: Digest, taken: Taken, work: Path) -> Record:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from xxpy.build.convert import DOCKER_CONFIG
 from xxpy.build.descriptor import Descriptor
+from xxpy.build.image import CONFIG_TYPE as IMAGE_TYPE
 from xxpy.build.image import INDEX_TYPES, MANIFEST_TYPE
 from xxpy.build.remotecache.entries import CONFIG_TYPE, Entries, NoCache, read_entries, read_inline
 from xxpy.build.store import Store
@@ -37,11 +39,19 @@ class Place(Protocol):
         """
 
 
-def entries_of(entry: Descriptor, read: Callable[[Descriptor], Mapping[str, Any]], depth: int = 0) -> Entries:
+def entries_of(entry: Descriptor, read: Callable[[Descriptor], Mapping[str, Any]]) -> Entries:
     """The entries of a cache, or of an image with an inline one; ``read`` gives a blob of JSON.
 
     Raises OtherVersion, StoreError.
     """
+    found, is_cache = _entries_of(entry, read, 0)
+    if not is_cache and not found.results:
+        raise NoCache("it is an image without a cache in it, which --cache-to type=inline puts there")
+    return found
+
+
+def _entries_of(entry: Descriptor, read: Callable[[Descriptor], Mapping[str, Any]], depth: int) -> tuple[Entries, bool]:
+    """The entries, and whether they are of a cache and not of images."""
     body = read(entry)
     if entry.media_type in INDEX_TYPES:
         listed = body.get("manifests")
@@ -50,17 +60,20 @@ def entries_of(entry: Descriptor, read: Callable[[Descriptor], Mapping[str, Any]
             raise StoreError(f"the index {entry.digest} has too much in it", reason="cache-invalid")
         if any(one.media_type.startswith(_BUILDKIT_S) for one in inner):
             raise NoCache("it is a cache of BuildKit's")
-        found = Entries()
+        found, is_cache = Entries(), False
         for one in inner:
             if one.platform is None or one.platform.os != "unknown":
-                found = found.over(entries_of(one, read, depth + 1))
-        return found
+                more, of_cache = _entries_of(one, read, depth + 1)
+                found, is_cache = found.over(more), is_cache or of_cache
+        return found, is_cache
     config = Descriptor.from_json(body.get("config"))
     if config.media_type == CONFIG_TYPE:
-        return read_entries(body, read(config))
+        return read_entries(body, read(config)), True
     if config.media_type.startswith(_BUILDKIT_S):
         raise NoCache("it is a cache of BuildKit's")
-    return read_inline(body, read(config))
+    if config.media_type not in (IMAGE_TYPE, DOCKER_CONFIG):
+        raise NoCache(f"it is of type {config.media_type[:100]}")
+    return read_inline(body, read(config)), False
 
 
 def require_no_image(entry: Descriptor, read: Callable[[Descriptor], Mapping[str, Any]], place: str) -> None:
