@@ -15,10 +15,11 @@ from registries import Memory
 from xxpy.build.descriptor import canonical_json
 from xxpy.build.events import Event
 from xxpy.build.image import CONFIG_TYPE, MANIFEST_TYPE
+from xxpy.build.layoutindex import INDEX_TYPE
 from xxpy.build.registry.client import Registries
 from xxpy.build.registry.pull import Puller
 from xxpy.build.registry.reference import parse_reference
-from xxpy.build.store import INDEX_TYPE, Store
+from xxpy.build.store import Store
 from xxpy.errors import XxError
 from xxpy.platforms import Platform
 

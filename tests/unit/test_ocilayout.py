@@ -10,9 +10,14 @@ from typing import Any
 import pytest
 
 from xxpy.build.descriptor import canonical_json, digest_of_bytes
+from xxpy.build.export import export_image
 from xxpy.build.image import CONFIG_TYPE, MANIFEST_TYPE
-from xxpy.build.ocilayout import Layout, LayoutImages, parse_layout
-from xxpy.build.store import INDEX_TYPE, REF_NAME, Store
+from xxpy.build.layoutindex import INDEX_TYPE, MOST_INDEX, REF_NAME
+from xxpy.build.ocilayout import Layout, LayoutImages, chosen_entry, parse_layout
+from xxpy.build.outputs import Output
+from xxpy.build.remotecache.local import LocalPlace
+from xxpy.build.remotecache.spec import Cache
+from xxpy.build.store import Store
 from xxpy.errors import SourceError, StoreError, UsageError
 from xxpy.platforms import Platform
 
@@ -155,3 +160,33 @@ def test_an_index_without_end(folder: Folder, images: LayoutImages) -> None:
     folder.write(deep)
     with pytest.raises(StoreError):
         images.base(f"oci-layout://{folder.path}", AMD64)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"[]", b"{}", b'{"manifests": {}}', b'{"manifests": [5]}', b'{"manifests": [{"digest": "sha256:x"}]}',
+     b"[" * 100_000, b" " * (MOST_INDEX + 1)],
+)  # fmt: skip
+def test_a_damaged_index_is_told_alike_wherever_it_is(data: bytes, tmp_path: Path) -> None:
+    store, image = Store.open(tmp_path / "store"), Store.open(tmp_path / "images")
+    made = image.put_json({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": []}, INDEX_TYPE)
+    folder = tmp_path / "layout"
+    folder.mkdir()
+    for path in (store.root, folder):
+        (path / "index.json").write_bytes(data)
+    output = Output("oci", str(folder), tar=False)
+    reads = (
+        store.images,
+        lambda: chosen_entry(Layout(folder, "", "")),
+        LocalPlace(Cache("local", str(folder))).read,
+        lambda: export_image(image, made, ["docker.io/library/a:1"], output),
+    )
+    told = set()
+    for read in reads:
+        with pytest.raises(StoreError) as caught:
+            read()
+        assert caught.value.remedy and caught.value.message.startswith(str(tmp_path)), caught.value.message
+        told.add((caught.value.reason, caught.value.message.partition("index.json")[2]))
+    assert len(told) == 1
+    # What was there stays.
+    assert (folder / "index.json").read_bytes() == data and len([*folder.iterdir()]) == 1

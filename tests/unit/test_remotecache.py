@@ -14,6 +14,7 @@ from stores import image, named
 
 from xxpy.build.descriptor import Descriptor, canonical_json, digest_of_bytes
 from xxpy.build.image import CONFIG_TYPE, MANIFEST_TYPE
+from xxpy.build.layoutindex import REF_NAME, index_json
 from xxpy.build.registry.client import Registries
 from xxpy.build.remotecache.entries import (
     INLINE_KEY,
@@ -29,7 +30,7 @@ from xxpy.build.remotecache.importing import Importer
 from xxpy.build.remotecache.local import LocalPlace
 from xxpy.build.remotecache.registry import RegistryPlace
 from xxpy.build.remotecache.spec import Cache, parse_cache_from, parse_cache_to
-from xxpy.build.store import REF_NAME, Store, index_json
+from xxpy.build.store import Store
 from xxpy.errors import StoreError, UsageError, XxError
 
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"

@@ -19,9 +19,10 @@ from xxpy.build import xximage
 from xxpy.build.annotations import INDEX, chosen
 from xxpy.build.events import Listener
 from xxpy.build.image import write_image, write_index
+from xxpy.build.layoutindex import INDEX_TYPE
 from xxpy.build.names import normalize_name, short_name
 from xxpy.build.plan import Plan
-from xxpy.build.store import INDEX_TYPE, Store
+from xxpy.build.store import Store
 from xxpy.errors import SourceError
 from xxpy.platforms import Platform
 from xxpy.verify.elf import ElfHeader, read_elf

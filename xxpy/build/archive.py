@@ -19,6 +19,7 @@ from typing import Any
 
 from xxpy.build.descriptor import Descriptor, canonical_json, digest_of_bytes
 from xxpy.build.image import CONFIG_TYPE, MANIFEST_TYPE
+from xxpy.build.layoutindex import index_entries
 from xxpy.build.ocilayout import Layout, pick, typed
 from xxpy.build.outputs import GZIP, UNCOMPRESSED
 from xxpy.build.packers import LAYER_TYPES
@@ -133,7 +134,8 @@ class Archive:
 
     def _found(self) -> Descriptor:
         if "index.json" in self._files:
-            return pick(self._json("index.json"), self._wanted, self._typed)
+            entries = index_entries(self._json("index.json"), f"index.json of {self.name}", "write the archive again")
+            return pick(entries, self._wanted, self._typed)
         if "manifest.json" in self._files:
             return self._docker_image()
         raise self._bad("it has neither an index.json nor a manifest.json")

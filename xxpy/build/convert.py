@@ -15,9 +15,10 @@ from xxpy.build.descriptor import Descriptor
 from xxpy.build.graph import digest_of
 from xxpy.build.image import CONFIG_TYPE, MANIFEST_TYPE, image_at, image_manifests
 from xxpy.build.layers import Layer, plain_pieces
+from xxpy.build.layoutindex import INDEX_TYPE
 from xxpy.build.outputs import GZIP, UNCOMPRESSED, ZSTD, Format
 from xxpy.build.packers import LAYER_TYPES, LEVEL, packer
-from xxpy.build.store import INDEX_TYPE, Store
+from xxpy.build.store import Store
 from xxpy.platforms import Platform
 
 DOCKER_LAYERS = {

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from xxpy.build.convert import converted
-from xxpy.build.descriptor import Descriptor, canonical_json, parse_json_object
+from xxpy.build.descriptor import Descriptor, canonical_json
 from xxpy.build.destination import output_file, output_folder
 from xxpy.build.image import image_manifests
 from xxpy.build.layers import content_of
+from xxpy.build.layoutindex import LAYOUT_FILE, REF_NAME, index_json, read_index
 from xxpy.build.names import short_name, tag_of
 from xxpy.build.outputs import Output, names_for
-from xxpy.build.store import LAYOUT_FILE, REF_NAME, Store, index_json
+from xxpy.build.store import Store
 from xxpy.build.tarwriter import TarWriter
 from xxpy.platforms import Platform
 
@@ -60,8 +61,7 @@ def _kept(old: Path, names: Sequence[str], folder: Path) -> list[Descriptor]:
     if not (old / "index.json").is_file():
         return []
     tags = {"", *map(tag_of, names)}
-    listed = parse_json_object((old / "index.json").read_bytes(), f"{old}/index.json").get("manifests")
-    entries = [Descriptor.from_json(each) for each in listed] if isinstance(listed, list) else []
+    entries = read_index(old / "index.json", "name another dest=, or remove this one")
     kept = [one for one in entries if dict(one.annotations).get(REF_NAME, "") not in tags]
     if kept:
         target = folder / "blobs" / "sha256"

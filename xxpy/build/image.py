@@ -11,8 +11,9 @@ from typing import Any
 
 from xxpy.build.descriptor import Descriptor, platform_of
 from xxpy.build.layers import Layer
+from xxpy.build.layoutindex import INDEX_TYPE
 from xxpy.build.names import normalize_name, short_name
-from xxpy.build.store import INDEX_TYPE, Store
+from xxpy.build.store import Store
 from xxpy.errors import SourceError, StoreError
 from xxpy.platforms import Platform
 

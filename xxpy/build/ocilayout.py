@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +17,14 @@ from xxpy.build.contexts import LAYOUT
 from xxpy.build.descriptor import Descriptor, digest_of_bytes, hex_of, parse_json_object, platform_of
 from xxpy.build.dockerfile.bases import BaseImage, Images
 from xxpy.build.image import INDEX_TYPES, MANIFEST_TYPE, best_for, image_at
+from xxpy.build.layoutindex import INDEX_TYPE, REF_NAME, read_index
 from xxpy.build.names import tag_of
-from xxpy.build.store import INDEX_TYPE, JSON_LIMIT, REF_NAME, Store
+from xxpy.build.store import JSON_LIMIT, Store
 from xxpy.errors import SourceError, StoreError, UsageError
 from xxpy.platforms import Platform
 
 _DEEPEST = 4
+_AGAIN = "write the layout again"
 _PLACE = re.compile(
     r"(?P<path>.+?)(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?", re.DOTALL
 )
@@ -92,26 +94,22 @@ def copy_image(store: Store, layout: Layout, platform: Platform) -> Descriptor:
 
 def chosen_entry(layout: Layout) -> Descriptor:
     """The entry of the layout's index that is meant. Raises SourceError (``layout-missing``, ``image-missing``)."""
-    path = layout.folder / "index.json"
     try:
-        with path.open("rb") as file:
-            data = file.read(JSON_LIMIT + 1)
+        entries = read_index(layout.folder / "index.json", _AGAIN)
     except OSError as error:
         raise SourceError(
             f"{layout.folder} is no OCI layout: {error.strerror} (index.json)",
             remedy="name the folder that oci-layout and index.json are in",
             reason="layout-missing",
         ) from error
-    return pick(data[:JSON_LIMIT], layout, lambda digest: _typed(layout, digest))
+    return pick(entries, layout, lambda digest: _typed(layout, digest))
 
 
-def pick(index: bytes, layout: Layout, typed: Callable[[str], Descriptor | None]) -> Descriptor:
-    """That entry of an ``index.json`` which is meant; ``typed`` looks for a digest that is not among them.
+def pick(entries: Sequence[Descriptor], layout: Layout, typed: Callable[[str], Descriptor | None]) -> Descriptor:
+    """That one of a layout's ``entries`` which is meant; ``typed`` looks for a digest that is not among them.
 
     Raises SourceError (``image-missing``), StoreError.
     """
-    listed = parse_json_object(index, f"{layout.folder}/index.json").get("manifests")
-    entries = [Descriptor.from_json(each) for each in listed] if isinstance(listed, list) else []
     if layout.digest:
         found = [entry for entry in entries if entry.digest == layout.digest]
         if not found:
@@ -122,7 +120,7 @@ def pick(index: bytes, layout: Layout, typed: Callable[[str], Descriptor | None]
         wanted = layout.tag or "latest"
         found = [entry for entry in entries if wanted in _tags(entry)]
         if not found and not layout.tag and len(entries) == 1:
-            found = entries
+            found = [*entries]
     if not found:
         has = ", ".join(sorted({tag for entry in entries for tag in _tags(entry)})) or "no tag"
         raise SourceError(
@@ -210,4 +208,4 @@ def copy_blob(store: Store, layout: Layout, blob: Descriptor) -> Descriptor:
 
 
 def _damaged(path: Path, why: str) -> StoreError:
-    return StoreError(f"{path} is damaged: {why}", remedy="write the layout again", reason="digest-mismatch")
+    return StoreError(f"{path} is damaged: {why}", remedy=_AGAIN, reason="digest-mismatch")

@@ -32,6 +32,7 @@ from xxpy.build.events import Exporting, Listener, Notice
 from xxpy.build.graph import SCRATCH, Graph, ImageConfig, Result
 from xxpy.build.hostca import HostCa
 from xxpy.build.keys import Keys, compute_keys
+from xxpy.build.layoutindex import INDEX_TYPE
 from xxpy.build.limit import keep_below
 from xxpy.build.outcome import Outcome
 from xxpy.build.outputs import GZIP, Output
@@ -44,7 +45,7 @@ from xxpy.build.remotecache.places import Place
 from xxpy.build.remotecache.spec import INLINE, LOCAL, Cache
 from xxpy.build.remotes import Remotes
 from xxpy.build.runsettings import RunSettings
-from xxpy.build.store import INDEX_TYPE, Store
+from xxpy.build.store import Store
 from xxpy.build.twins import LOADERS
 from xxpy.build.verdict import Verify, require_bases
 from xxpy.errors import (

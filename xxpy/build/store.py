@@ -24,13 +24,10 @@ from xxpy.build.descriptor import (
     parse_json_object,
 )
 from xxpy.build.disk import storing
+from xxpy.build.layoutindex import LAYOUT_FILE, REF_NAME, index_json, read_index
 from xxpy.build.locks import lock_path, locked
 from xxpy.build.temporary import Temporary, sweep
 from xxpy.errors import StoreError
-
-INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
-REF_NAME = "org.opencontainers.image.ref.name"
-LAYOUT_FILE = b'{"imageLayoutVersion":"1.0.0"}'
 
 VERSION = "1"
 """Version of the layout below the root, written to the file ``xx-store``."""
@@ -293,18 +290,11 @@ class Store:
 
     def _index(self) -> list[Descriptor]:
         path = self.root / "index.json"
+        remedy = f"names are lost, results are not: remove {path}, and give the names again"
         try:
-            data = path.read_bytes()
+            return read_index(path, remedy)
         except OSError as error:
             raise StoreError(f"cannot read {path}: {error.strerror}", reason="store-failed") from error
-        try:
-            manifests = parse_json_object(data, str(path)).get("manifests", [])
-            if not isinstance(manifests, list):
-                raise StoreError(f"{path}: manifests is not a list", reason="json-invalid")
-            return [Descriptor.from_json(each) for each in manifests]
-        except StoreError as error:
-            error.remedy = error.remedy or f"names are lost, results are not: remove {path}, and give the names again"
-            raise
 
     def _write_index(self, entries: list[Descriptor]) -> None:
         self._replace(self.root / "index.json", index_json(entries), sync=True)
@@ -382,9 +372,3 @@ class Store:
             if ours:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(lock_path(self.locks, name))
-
-
-def index_json(entries: list[Descriptor]) -> bytes:
-    """An ``index.json`` (OCI image-spec, image-index.md) of these entries."""
-    manifests = [entry.to_json() for entry in entries]
-    return canonical_json({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": manifests})

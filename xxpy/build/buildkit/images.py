@@ -22,10 +22,11 @@ from xxpy.build.engine.images import index_of
 from xxpy.build.graph import Graph, ImageConfig, SourceOp
 from xxpy.build.hostca import HostCa
 from xxpy.build.image import CONFIG_TYPE, MANIFEST_TYPE, image_size
+from xxpy.build.layoutindex import LAYOUT_FILE, index_json
 from xxpy.build.names import normalize_name, short_name
 from xxpy.build.ocilayout import Layout, copy_image
 from xxpy.build.outcome import ImageOutcome
-from xxpy.build.store import JSON_LIMIT, LAYOUT_FILE, Store, index_json
+from xxpy.build.store import JSON_LIMIT, Store
 from xxpy.errors import SourceError, StoreError
 from xxpy.platforms import Platform
 

@@ -18,13 +18,14 @@ from xxpy.build.descriptor import Descriptor, digest_of_bytes, parse_json_object
 from xxpy.build.events import Event, Notice
 from xxpy.build.graph import digest_of
 from xxpy.build.image import INDEX_TYPES, MANIFEST_TYPE, best_for, image_at, image_manifests, write_index
+from xxpy.build.layoutindex import INDEX_TYPE
 from xxpy.build.packers import LAYER_TYPES
 from xxpy.build.registry.answers import MISMATCH, WRONG, body_of, failed, refused
 from xxpy.build.registry.client import TRIES, Client, Registries
 from xxpy.build.registry.download import download
 from xxpy.build.registry.reference import Reference
 from xxpy.build.registry.transfer import Meter, move_all
-from xxpy.build.store import INDEX_TYPE, Store
+from xxpy.build.store import Store
 from xxpy.errors import RegistryError, SourceError, StoreError
 from xxpy.platforms import Platform
 

@@ -33,16 +33,13 @@ def collect(store: Store, job: Job, mode: str) -> Entries:
             diff_ids[record.chain[-1]] = layer.diff_id
             layers[layer.diff_id] = Packed(layer.descriptor, job.epoch)
     results = {}
-    for digest in wanted_layers(job.plan.graph, mode) | _merges(job.plan.graph, mode):
+    # Merges have layers that are other steps', and are results all the same.
+    for digest in records if mode == MAX else wanted_layers(job.plan.graph, mode):
         found = records.get(digest)
         if found is not None and all(name in diff_ids for name in found.chain):
             results[keys[digest]] = Result(tuple(diff_ids[name] for name in found.chain), round(found.seconds, 3))
     used = {diff_id for result in results.values() for diff_id in result.chain}
     return Entries(results, {diff_id: packed for diff_id, packed in layers.items() if diff_id in used})
-
-
-def _merges(graph: Graph, mode: str) -> frozenset[Digest]:
-    return frozenset(vertex.digest for vertex in graph if mode == MAX and isinstance(vertex.op, MergeOp))
 
 
 def _base_snapshots(store: Store, graph: Graph) -> Iterable[tuple[str, Digest]]:

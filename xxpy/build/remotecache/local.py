@@ -5,23 +5,24 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from xxpy.build.descriptor import Descriptor, canonical_json, digest_of_bytes, hex_of, parse_json_object
-from xxpy.build.disk import storing, sync_directory
+from xxpy.build.destination import ELSEWHERE, output_file
+from xxpy.build.disk import storing
 from xxpy.build.image import INDEX_TYPES, MANIFEST_TYPE
+from xxpy.build.layoutindex import LAYOUT_FILE, REF_NAME, index_json, read_index
 from xxpy.build.ocilayout import Layout, copy_blob, read_blob
 from xxpy.build.remotecache.entries import CONFIG_TYPE, Entries, OtherVersion
 from xxpy.build.remotecache.places import entries_of, manifest_of, require_no_image
 from xxpy.build.remotecache.spec import Cache
-from xxpy.build.store import JSON_LIMIT, LAYOUT_FILE, REF_NAME, Store, index_json
+from xxpy.build.store import Store
 from xxpy.errors import StoreError
 
-_ELSEWHERE = "name another dest="
+_PIECE = 1 << 20
 
 
 class LocalPlace:
@@ -46,7 +47,7 @@ class LocalPlace:
         """See `Place.add`."""
         folder = self._layout.folder
         self._require_own()
-        with storing(folder, _ELSEWHERE):
+        with storing(folder, ELSEWHERE):
             blobs = folder / "blobs" / "sha256"
             blobs.mkdir(parents=True, exist_ok=True)
             new = sum(self._put_file(layer, store.blob(layer.digest)) for layer in entries.descriptors())
@@ -57,7 +58,6 @@ class LocalPlace:
                 config = self._put(canonical_json(all_of_it.config()), CONFIG_TYPE)
                 manifest = self._put(canonical_json(manifest_of(config, all_of_it)), MANIFEST_TYPE)
                 named = Descriptor(MANIFEST_TYPE, manifest.digest, manifest.size, None, ((REF_NAME, self._cache.tag),))
-                sync_directory(blobs)
                 self._replace(folder / "oci-layout", LAYOUT_FILE)
                 self._replace(folder / "index.json", index_json([*(one for one in index if one not in old), named]))
                 self._forget(old, {config.digest, manifest.digest, *(one.digest for one in index if one not in old)})
@@ -68,7 +68,7 @@ class LocalPlace:
         folder = self._layout.folder
         if (folder / "xx-store").exists():
             raise StoreError(
-                f"{folder} is a store of xx, no place for a cache", remedy=_ELSEWHERE, reason="cache-is-none"
+                f"{folder} is a store of xx, no place for a cache", remedy=ELSEWHERE, reason="cache-is-none"
             )
         for entry in self._meant(self._index()):
             try:
@@ -80,23 +80,13 @@ class LocalPlace:
 
     def _index(self) -> list[Descriptor]:
         try:
-            with (self._layout.folder / "index.json").open("rb") as file:
-                data = file.read(JSON_LIMIT)
+            return read_index(self._layout.folder / "index.json", "name another folder, or remove this one")
         except FileNotFoundError:
             return []
         except OSError as error:
             raise StoreError(
                 f"cannot read {self._layout.folder}: {error.strerror}", reason="cache-unreadable"
             ) from error
-        where = f"{self._layout.folder}/index.json"
-        try:
-            listed = parse_json_object(data, where).get("manifests")
-            if not isinstance(listed, list):
-                raise StoreError(f"{where} is no index of an OCI layout", reason="json-invalid")
-            return [Descriptor.from_json(each) for each in listed]
-        except StoreError as error:
-            error.remedy = error.remedy or "name another folder, or remove this one"
-            raise
 
     def _meant(self, index: list[Descriptor]) -> list[Descriptor]:
         """The entries of ``index`` that are this cache."""
@@ -142,29 +132,13 @@ class LocalPlace:
         target = self._blob(layer.digest)
         if target.exists() and target.stat().st_size == layer.size:
             return 0
-        with _beside(target) as temporary:
-            shutil.copyfile(source, temporary)
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
-            os.rename(temporary, target)
+        with source.open("rb") as file, output_file(str(target)) as out:
+            shutil.copyfileobj(file, out, _PIECE)
         return layer.size
 
     def _replace(self, path: Path, data: bytes) -> None:
-        with _beside(path) as temporary:
-            with temporary.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.rename(temporary, path)
-
-
-@contextlib.contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
+        with output_file(str(path)) as out:
+            out.write(data)
 
 
 @contextlib.contextmanager
