@@ -558,10 +558,10 @@ def test_from_takes_the_stores_and_then_the_registrys(memory: Memory, store: Sto
     assert images(store, told).base(name, AMD64) == found
     newer = images(store, told, anew=True).base(name, AMD64)
     assert newer.manifest != found.manifest and not told
-    memory.faults = [Fault("GET", 404, times=99)]
+    memory.faults = [Fault("GET|HEAD", 404, times=99)]
     assert images(store, told, anew=True).base(name, AMD64) == found
     assert len(told) == 1 and "is taken from the store" in told[0]
-    memory.faults = [Fault("GET", 403, times=99)]
+    memory.faults = [Fault("GET|HEAD", 403, times=99)]
     assert reason_of(images(store, told, anew=True).base, name, AMD64) == "registry-denied"
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from registries import Fault, Memory, Tokens
-from registrycase import AMD64, BIG, LAYER, Puller_, coded, image, kept, stand_alone, write_login, write_settings
+from registrycase import AMD64, ARM64, BIG, LAYER, Puller_, coded, image, kept, stand_alone, write_login, write_settings
 
 from xxpy.build.descriptor import Descriptor
 from xxpy.build.events import Event, Transfer
@@ -471,3 +471,23 @@ def test_too_many_requests(memory: Memory, store: Store) -> None:
     memory.faults = [Fault("GET .*manifests", 429, times=99)]
     error = refusal(Store.open(store.root.with_name("other")), name_in(memory))
     assert error.reason == "registry-busy" and "a login may be allowed more" in error.remedy
+
+
+def test_a_name_that_is_as_it_was_is_no_pull(memory: Memory, store: Store) -> None:
+    index = image(memory, (AMD64, ARM64))
+    Puller_(store).pull(name_in(memory))
+    memory.log.clear()
+    Puller_(store).pull(name_in(memory))
+    # Docker Hub counts GET of a manifest.
+    assert [(method, path) for method, path, _, _ in memory.asked("manifests")] == [
+        ("HEAD", "/v2/team/app/manifests/1")
+    ]
+    Puller_(store).pull(name_in(memory), ARM64)
+    assert [each[1] for each in memory.asked("GET .*manifests") if index in each[1]] == []
+    # Servers that serve no HEAD, or give no digest, or another's.
+    newer = image(memory, (AMD64, ARM64), layer=b"newer")
+    for fault in (Fault("HEAD", 405), Fault("HEAD", "digest"), Fault("HEAD", 200)):
+        memory.faults = [fault]
+        memory.log.clear()
+        Puller_(store).pull(name_in(memory))
+        assert len(memory.asked("GET .*manifests/1")) == 1 and store.has(newer)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -20,7 +21,7 @@ from xxpy.build.graph import digest_of
 from xxpy.build.image import INDEX_TYPES, MANIFEST_TYPE, best_for, image_at, image_manifests, write_index
 from xxpy.build.layoutindex import INDEX_TYPE
 from xxpy.build.packers import LAYER_TYPES
-from xxpy.build.registry.answers import MISMATCH, WRONG, body_of, failed, refused
+from xxpy.build.registry.answers import MISMATCH, UNREACHABLE, WRONG, body_of, failed, refused
 from xxpy.build.registry.client import TRIES, Client, Registries
 from xxpy.build.registry.download import download
 from xxpy.build.registry.reference import Reference
@@ -35,6 +36,8 @@ MOST_CONFIG = 8 << 20
 MOST_LAYER = 64 << 30
 
 _MANIFEST_TYPES = (MANIFEST_TYPE, DOCKER_MANIFEST)
+_ACCEPT = {"Accept": ", ".join((*_MANIFEST_TYPES, *INDEX_TYPES))}
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _LAYER_TYPES = (*LAYER_TYPES.values(), *DOCKER_LAYERS.values())
 Found = TypeVar("Found")
 _OLD = "application/vnd.docker.distribution.manifest.v1"
@@ -164,6 +167,8 @@ class Puller:
         """Have the index or manifest ``target`` in the store, from the first endpoint that gives a right one."""
 
         def one(client: Client) -> Descriptor:
+            if expected is None and target == reference.tag and (kept := self._as_it_was(client, reference)):
+                return kept
             data, given = _asked_manifest(client, reference, target)
             digest = digest_of_bytes(data)
             if target.startswith("sha256:") and digest != target:
@@ -175,6 +180,26 @@ class Puller:
             return self._store.put_bytes(data, _kind(reference, body, given))
 
         return self._from_any(reference, one)
+
+    def _as_it_was(self, client: Client, reference: Reference) -> Descriptor | None:
+        """What a tag stands for, if the store has it from before. Docker Hub counts GET as a pull, and HEAD not."""
+        if reference.digest or self._store.resolve(reference.full) is None:
+            return None
+        path = client.path(reference.repository, f"manifests/{reference.tag}")
+        scope = client.scope(reference.repository)
+        try:
+            with client.ask("HEAD", path, scope, f"image {reference}", headers=_ACCEPT, tries=1) as answer:
+                digest, given = answer.headers.get("Docker-Content-Digest", ""), answer.headers.get("Content-Type", "")
+        except RegistryError as error:
+            # What else goes wrong GET tells better: HEAD has no text.
+            if error.reason == UNREACHABLE:
+                raise
+            return None
+        if not _DIGEST.fullmatch(digest) or not self._store.has(digest):
+            return None
+        data = self._store.read(digest)
+        with _taken_for_an_image(reference):
+            return Descriptor(_kind(reference, parse_json_object(data, "its manifest"), given), digest, len(data))
 
     # -- blobs ---------------------------------------------------------------------------------------------------
 
@@ -210,9 +235,8 @@ def _asked_manifest(client: Client, reference: Reference, target: str) -> tuple[
     from requests.exceptions import RequestException
 
     path = client.path(reference.repository, f"manifests/{target}")
-    accept = {"Accept": ", ".join((*_MANIFEST_TYPES, *INDEX_TYPES))}
     for failures in range(1, TRIES + 1):
-        with client.ask("GET", path, client.scope(reference.repository), f"image {reference}", headers=accept) as got:
+        with client.ask("GET", path, client.scope(reference.repository), f"image {reference}", headers=_ACCEPT) as got:
             try:
                 data = body_of(got, MOST_MANIFEST)
                 break
