@@ -16,11 +16,15 @@ from pathlib import Path
 import pytest
 from registries import Fault, Memory, Tokens
 from registrycase import AMD64, ARM64, BIG, LAYER, Puller_, coded, image, kept, stand_alone, write_login, write_settings
+from stores import inventory
 
+from xxpy.build.collect import remove_all
 from xxpy.build.descriptor import Descriptor
 from xxpy.build.events import Event, Transfer
 from xxpy.build.image import CONFIG_TYPE, MANIFEST_TYPE
 from xxpy.build.partial import PartialBlob
+from xxpy.build.prune import Going
+from xxpy.build.registry.answers import Asked
 from xxpy.build.registry.client import Registries
 from xxpy.build.registry.push import Push, push_image
 from xxpy.build.registry.reference import parse_reference
@@ -88,6 +92,8 @@ def layers_asked(server: Memory) -> list[str]:
 PULL = """
 import sys
 from pathlib import Path
+from xxpy.build.prune import Going
+from xxpy.build.registry.answers import Asked
 from xxpy.build.registry.client import Registries
 from xxpy.build.registry.pull import Puller
 from xxpy.build.registry.reference import parse_reference
@@ -214,7 +220,8 @@ def test_partial_files_are_swept_when_they_are_old(store: Store) -> None:
     Store.open(store.root)
     assert not partial(store).exists()
     leave(store)
-    sweep(store.tmp, partial_lasts=0.0)
+    # A prune takes those of any age.
+    remove_all(store, inventory(store), Going(()), lambda item: None)
     assert not partial(store).exists()
 
 
@@ -459,6 +466,11 @@ def test_mirrors_of_docker_hub_by_each_of_its_names() -> None:
         settings = parse_settings(f'[registry."{host}"]\nmirrors = ["mirror.example/hub"]')
         mirror, hub = endpoints_for(settings, parse_reference("busybox"))
         assert (mirror.host, mirror.prefix) == ("mirror.example", "hub") and hub.host == "registry-1.docker.io"
+
+
+def test_docker_hub_is_logged_in_to_without_a_name() -> None:
+    assert Asked("auth.docker.io", "registry-1.docker.io", token_server=True).command == "docker login"
+    assert Asked("r.example:5000", "r.example:5000").command == "docker login r.example:5000"
 
 
 def test_too_many_requests(memory: Memory, store: Store) -> None:
