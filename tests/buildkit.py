@@ -6,6 +6,8 @@ Needs root. It has no bridge and no firewall: steps use the host's network (``--
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import shutil
 import signal
@@ -27,6 +29,13 @@ _HANDED_DOWN = ("/sys", "/dev", "/run", "/tmp")
 def engine_root() -> Path:
     """The root that the engine runs in, made if it is not there. Raises RuntimeError."""
     root = cache_folder() / "docker-root"
+    with (cache_folder() / "docker-root.lock").open("w") as lock:
+        # Another test run may be making it.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _made_root(root)
+
+
+def _made_root(root: Path) -> Path:
     if (root / "usr/sbin/dockerd").exists() and (root / _BUILDX).exists():
         return root
     shutil.rmtree(root, ignore_errors=True)
@@ -40,12 +49,19 @@ def engine_root() -> Path:
     return root
 
 
-class BuildKit:
-    """A running engine: `build` calls buildx as a user would."""
+def buildkitd() -> str:
+    """The program buildkitd: one that is installed, else the one that tools/buildkitd has made; empty if none is."""
+    kept = sorted(cache_folder().glob("buildkitd-v*"))
+    return shutil.which("buildkitd") or (str(kept[-1]) if kept else "")
 
-    def __init__(self, root: Path, folder: Path) -> None:
+
+class BuildKit:
+    """A running engine: `build` calls buildx as a user would. ``image_store`` is whether it has that of containerd."""
+
+    def __init__(self, root: Path, folder: Path, *, image_store: bool = True) -> None:
         self.root = root
         self.folder = folder
+        self.image_store = image_store
         self.socket = folder / "engine.sock"
         self.buildx = root / _BUILDX
         self.contexts: list[str] = []
@@ -67,7 +83,8 @@ class BuildKit:
         )
         (self.folder / "data").mkdir()
         # Only the image store of containerd writes OCI archives.
-        (self.folder / "daemon.json").write_text('{"features": {"containerd-snapshotter": true}}\n')
+        settings = {"features": {"containerd-snapshotter": self.image_store}}
+        (self.folder / "daemon.json").write_text(f"{json.dumps(settings)}\n")
         with (self.folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
                 ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "slave",
