@@ -15,11 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from buildkit import BuildKit
+from buildkit import BuildKit, buildkitd
+from conformance.cases import DIFFERENT, answers, cases
+from conformance.context import make_context
+from conformance.merge import merged, merges
 from conftest import lacking
 from copies import COPIES, copy_context, copying
 from support import BOTH, Done, Xx, config_of, error_of, output_of
 
+REFUSED = {"refused": True}
 HOST = ("--network", "host", "--allow", "network.host")
 
 
@@ -33,23 +37,33 @@ class Both:
     def run(self, *args: str) -> Done:
         return self.xx.run(*args, env=self.env)
 
-    def build(self, builder: str, text: str, *args: str) -> Done:
-        self.xx.dockerfile(text)
-        return self.run("build", "--builder", builder, "--progress", "plain", *HOST, *args, ".")
+    def build(self, builder: str, text: str, *args: str, context: str = ".") -> Done:
+        path = self.xx.dockerfile(text)
+        return self.run("build", "--builder", builder, "--progress", "plain", *HOST, "-f", str(path), *args, context)
 
-    def files(self, builder: str, text: str, *args: str) -> dict[str, Any]:
-        """What a build of ``text`` makes: of each file its type, mode, owner, link and content."""
+    def files(self, builder: str, text: str, *args: str, context: str = ".") -> dict[str, Any]:
+        """What a build of ``text`` makes: of each file its type, mode, owner, link, attributes, size and content."""
         path = self.xx.folder.parent / f"{builder}.tar"
-        done = self.build(builder, text, "-o", f"type=tar,dest={path}", *args)
+        done = self.build(builder, text, "-o", f"type=tar,dest={path}", *args, context=context)
         assert done.code == 0, done
         with tarfile.open(path) as tar:
             return {entry.name: described(tar, entry) for entry in tar}
+
+    def compared(self, text: str, *args: str, context: str = ".") -> dict[str, Any]:
+        """The files that builds of ``text`` make on either engine, which are the same."""
+        ours, theirs = (self.files(each, text, *args, context=context) for each in ("embedded", "kit"))
+        assert sorted(set(ours.items()) ^ set(theirs.items())) == []
+        return ours
 
 
 def described(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> tuple[object, ...]:
     content = tar.extractfile(entry) if entry.isreg() else None
     digest = hashlib.sha256(content.read()).hexdigest() if content else ""
-    return entry.type, oct(entry.mode), entry.uid, entry.gid, entry.linkname, digest, entry.devmajor, entry.devminor
+    attributes = tuple(sorted(each for each in entry.pax_headers.items() if each[0].startswith("SCHILY.xattr.")))
+    return (
+        entry.type, oct(entry.mode), entry.uid, entry.gid, entry.linkname, entry.size, digest, attributes,
+        entry.devmajor, entry.devminor,
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -99,16 +113,24 @@ COPY --from=build /triple /triple
 def test_the_same_files_for_two_platforms(both: Both) -> None:
     (both.xx.folder / "value").write_text("secret")
     args = ("--platform", BOTH, "--secret", f"id=s,src={both.xx.folder}/value")
-    ours, theirs = both.files("embedded", STEPS, *args), both.files("kit", STEPS, *args)
-    assert len(ours) > 500 and "linux_arm64/triple" in ours
-    assert sorted(set(ours.items()) ^ set(theirs.items())) == []
+    found = both.compared(STEPS, *args)
+    assert len(found) > 500 and "linux_arm64/triple" in found
 
 
 def test_the_same_files_of_copies(both: Both) -> None:
     copy_context(both.xx.folder)
-    ours, theirs = both.files("embedded", copying(COPIES)), both.files("kit", copying(COPIES))
-    assert len(ours) > 900
-    assert sorted(set(ours.items()) ^ set(theirs.items())) == []
+    assert len(both.compared(copying(COPIES))) > 900
+
+
+# What BuildKit refuses, and what is otherwise for a reason, is not among them.
+CASES = [each for each in cases() if merges(each) and answers()[each.name] != REFUSED and each.name not in DIFFERENT]
+
+
+@pytest.mark.parametrize("kinds", ["add arg config env syntax", "copy", "run", "stage"])
+def test_the_same_files_of_the_conformance_cases(both: Both, kinds: str) -> None:
+    chosen = [each for each in CASES if each.name.partition("-")[0] in kinds.split()]
+    found = both.compared(merged(chosen), context=str(make_context(both.xx.folder / "all")))
+    assert len(chosen) > 15 and {each.name for each in chosen} == {name.partition("/")[0] for name in found}
 
 
 def test_an_image_is_taken_and_written_as_from_our_own_engine(both: Both, tmp_path: Path) -> None:
@@ -240,12 +262,11 @@ def test_buildx_own_builders_beside_ours(both: Both) -> None:
 
 
 @pytest.fixture
-def buildkitd(tmp_path: Path) -> Iterator[str]:
+def daemon(tmp_path: Path) -> Iterator[str]:
     """The address of a buildkitd of the test's own."""
-    program = shutil.which("buildkitd")
-    if program is None:
-        # No package of the distribution has it, so it is not asked for in CI.
-        pytest.skip("buildkitd is not installed: go install github.com/moby/buildkit/cmd/buildkitd@v0.16.0")
+    program = buildkitd()
+    if not program:
+        lacking("buildkitd is not installed: tools/buildkitd builds it")
     if os.geteuid() != 0 or not shutil.which("runc"):
         lacking("root and runc for buildkitd")
     address = f"unix://{tmp_path}/buildkitd.sock"
@@ -266,8 +287,8 @@ def buildkitd(tmp_path: Path) -> Iterator[str]:
         running.wait()
 
 
-def test_the_remote_driver(both: Both, buildkitd: str) -> None:
-    made = both.run("builder", "create", "--name", "far", "--driver", "remote", "--use", buildkitd)
+def test_the_remote_driver(both: Both, daemon: str) -> None:
+    made = both.run("builder", "create", "--name", "far", "--driver", "remote", "--use", daemon)
     assert made.code == 0, made
     text = "FROM busybox\nRUN echo from far >/f && chown 1:2 /f\n"
     assert both.files("far", text) == both.files("embedded", text)

@@ -22,6 +22,7 @@ case " $* " in
     *" ls "*) echo '{"Name":"default","Driver":"docker","Nodes":[{"Name":"default","Status":"running"}]}' ;;
     *" create "*bad*) echo 'ERROR: invalid driver option bad' >&2; exit 1 ;;
     *" inspect nobody"*) echo 'ERROR: no builder "nobody" found' >&2; exit 1 ;;
+    *" inspect plain"*) cat "$LOG.inspected" ;;
 esac
 """
 
@@ -151,6 +152,70 @@ def test_a_docker_builder_is_a_context_or_a_host(monkeypatch: pytest.MonkeyPatch
     assert context.instance == "ctx" and environment(context)["DOCKER_CONTEXT"] == "ctx"
     assert "DOCKER_HOST" not in environment(context) and "BUILDX_BUILDER" not in environment()
     assert Builder("c", "docker").instance == "default" and environment()["DOCKER_HOST"] == "unix:///mine"
+
+
+PLAIN = """\
+Name:   plain
+Driver: docker
+
+Nodes:
+Name:             plain
+Endpoint:         plain
+Status:           running
+Platforms:        linux/amd64, linux/arm64
+Features:
+ Cache export:         {able}
+ Docker exporter:      {able}
+ Multi-platform build: {able}
+ OCI exporter:         {able}
+Labels:
+"""
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("--platform", "linux/amd64,linux/arm64"), "builds for one platform only"),
+        (("-t", "x"), "writes no OCI images"), (("-o", "type=docker,dest=x.tar"), "writes no OCI images"),
+        (("--metadata-file", "m"), "writes no OCI images"),
+        (("--cache-to", "type=local,dest=c"), "writes no cache: --cache-to type=local,dest=c"),
+    ],
+)  # fmt: skip
+def test_what_an_engine_without_the_image_store_cannot_do_is_said_before_anything_starts(
+    log: Path, tmp_path: Path, args: tuple[str, ...], words: str
+) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    command = ("build", "--store", str(tmp_path / "store"), "--builder", "plain", *args, str(tmp_path))
+    inspected = Path(f"{log}.inspected")
+    inspected.write_text(PLAIN.format(able="false"))
+    code, out = xx(*command)
+    said = [line for line in out.splitlines() if line.strip()][-2:]
+    assert code == 4 and said[0] == f"ERROR: the builder plain (driver docker) {words}"
+    assert "containerd image store" in said[1] and "xx builder create" in said[1]
+    assert " build " not in log.read_text()
+    # Where it can, or buildx does not say, the build is handed over.
+    for able in ("true", "unknown"):
+        inspected.write_text(PLAIN.format(able=able))
+        xx(*command)
+        assert log.read_text().count(" build ") == 1
+        log.write_text("")
+
+
+def test_what_buildkit_has_no_counterpart_of_is_said_before_anything_starts(log: Path, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    (tmp_path / "Other").write_text("# syntax=example.test/other\nWHAT EVER\n")
+    (tmp_path / "ca.pem").write_text("x")
+    Path(f"{log}.inspected").write_text(PLAIN.format(able="true"))
+    for args, words in (
+        (("--verify=warn",), "--verify=warn: "), (("--verify-allow", "/x"), "--verify-allow: "),
+        (("--accelerate=verify",), "--accelerate=verify: "),
+        (("--build-context", f"a::linux/arm64={tmp_path}"), "NAME::PLATFORM"),
+        (("-f", str(tmp_path / "Other"), "--host-ca", str(tmp_path / "ca.pem")), "--host-ca: "),
+        (("-f", str(tmp_path / "Other"), "--emulation=never"), "--emulation=never: "),
+    ):  # fmt: skip
+        code, out = xx("build", "--store", str(tmp_path / "store"), "--builder", "plain", *args, str(tmp_path))
+        assert code == 2 and words in out and "leave it out" in out, out
+        assert not log.exists() or " build " not in log.read_text()
 
 
 INSPECTED = """\

@@ -24,10 +24,14 @@ def require_served(job: Job, recipe: Recipe) -> None:
     problem = ""
     if job.verify.mode in (Mode.ERROR, Mode.WARN):
         problem = f"--verify={job.verify.mode.value}: what BuildKit has built is not looked at"
+    if job.verify.allow:
+        problem = "--verify-allow: what BuildKit has built is not looked at"
     if job.accelerate is Accelerate.VERIFY:
         problem = "--accelerate=verify: BuildKit starts no twins"
     if any("::" in name for name in recipe.contexts.sources):
         problem = "--build-context NAME::PLATFORM=…: buildx takes no platform there"
+    if recipe.parsed is None and job.host_ca.bundle is not None:
+        problem = "--host-ca: which steps there are is not known of another front end's language"
     if problem:
         raise UsageError(problem, remedy=_EMBEDDED, reason="not-served")
 
@@ -36,7 +40,7 @@ def require_able(builder: Builder, found: Inspected | None, job: Job, recipe: Re
     """Refuse what the driver cannot do, as far as it is known before it has been started; what may go wrong.
 
     Raises UsageError (``builder-unknown``, ``builder-differs``), HostError (``builder-unreachable``,
-    ``driver-exporter``, ``driver-platforms``).
+    ``driver-exporter``, ``driver-platforms``, ``driver-cache``).
     """
     if found is None:
         raise UsageError(
@@ -50,19 +54,31 @@ def require_able(builder: Builder, found: Inspected | None, job: Job, recipe: Re
             remedy=f"remove one of them: docker buildx rm {builder.name}, or xx builder rm {builder.name}",
             reason="builder-differs",
         )
+    _require_features(f"the builder {builder.name} (driver {found.driver})", found, job, recipe)
+    return _foreign(builder, found, job)
+
+
+def _require_features(subject: str, found: Inspected, job: Job, recipe: Recipe) -> None:
     if len(recipe.platforms) > 1 and found.features.get("Multi-platform build") is False:
         raise HostError(
-            f"the builder {builder.name} (driver {found.driver}) builds for one platform only",
+            f"{subject} builds for one platform only",
             remedy=f"name one --platform; or {_STORE}",
             reason="driver-platforms",
         )
     if job.image and found.features.get("OCI exporter") is False:
         raise HostError(
-            f"the builder {builder.name} (driver {found.driver}) writes no OCI images",
-            remedy=_STORE,
+            f"{subject} writes no OCI images",
+            remedy=f"take the files alone: -o DIR; or {_STORE}",
             reason="driver-exporter",
         )
-    return _foreign(builder, found, job)
+    # An inline cache is part of the image.
+    beside = [each for each in recipe.cache_to if "type=inline" not in each.split(",")]
+    if beside and found.features.get("Cache export") is False:
+        raise HostError(
+            f"{subject} writes no cache: --cache-to {beside[0]}",
+            remedy=f"leave it out; or {_STORE}",
+            reason="driver-cache",
+        )
 
 
 def _foreign(builder: Builder, found: Inspected, job: Job) -> list[Notice]:
