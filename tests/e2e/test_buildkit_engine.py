@@ -7,6 +7,8 @@ import json
 import os
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import tarfile
 import time
@@ -21,7 +23,8 @@ from conformance.context import make_context
 from conformance.merge import merged, merges
 from conftest import lacking
 from copies import COPIES, copy_context, copying
-from support import BOTH, Done, Xx, config_of, error_of, output_of
+from support import BOTH, ROOT, Done, Xx, config_of, error_of, output_of
+from webserver import serving
 
 REFUSED = {"refused": True}
 HOST = ("--network", "host", "--allow", "network.host")
@@ -131,6 +134,74 @@ def test_the_same_files_of_the_conformance_cases(both: Both, kinds: str) -> None
     chosen = [each for each in CASES if each.name.partition("-")[0] in kinds.split()]
     found = both.compared(merged(chosen), context=str(make_context(both.xx.folder / "all")))
     assert len(chosen) > 15 and {each.name for each in chosen} == {name.partition("/")[0] for name in found}
+
+
+FLAGGED = """\
+# escape=`
+ARG OUTER=outer BASE=nothing
+FROM $BASE AS base
+ARG OUTER EMPTY=1 GIVEN=1
+RUN echo "$OUTER [$EMPTY] $GIVEN [$NEVER] $no_proxy" >/args && grep one.test /etc/hosts >/hosts && `
+    df -k /dev/shm | tail -n1 | tr -s ' ' | cut -d' ' -f2 >/shm && ulimit -n -S >/limits && ulimit -n -H >>/limits
+FROM base AS wanted
+ADD with.tar /added
+COPY --from=base /args /args
+RUN --mount=type=ssh --mount=type=secret,id=s,target=/other,mode=0444,uid=7 `
+    stat -c "%a %u:%g %F" $SSH_AUTH_SOCK /other >/handed; cat /other >/secret
+RUN --mount=target=/c,source=more,rw echo new >/c/new && ls /c >/seen
+COPY --from=named / /named/
+COPY --from=layout /etc/passwd /image
+ADD --chown=3:4 {url}/file.txt /web/
+ADD --checksum=sha256:{digest} --chmod=640 {url}/file.txt /checked
+ONBUILD RUN never
+FROM wanted AS never
+RUN exit 1
+"""
+
+
+def test_the_same_files_of_flags_contexts_and_what_is_fetched(both: Both, tmp_path: Path) -> None:
+    folder, agent = both.xx.folder, tmp_path / "agent"
+    for name in ("more", "given"):
+        (folder / name).mkdir()
+        (folder / name / "left-out").write_text("x")
+        (folder / name / "file").write_text(name)
+    (folder / "given/.dockerignore").write_text("left-out\n")
+    (folder / "value").write_text("secret")
+    attributed(folder / "with.tar")
+    done = both.xx.build("FROM busybox\n", "-o", f"type=oci,tar=false,dest={tmp_path}/layout", "-t", "a:1")
+    assert done.code == 0, done
+    args = (
+        "--build-arg", "BASE=busybox", "--build-arg", "EMPTY=", "--build-arg", "GIVEN=2", "--build-arg", "NEVER=3",
+        "--build-arg", "no_proxy=example.test", "--target", "wanted", "--add-host", "one.test:10.1.2.3",
+        "--shm-size", "3m", "--ulimit", "nofile=123:456", "--secret", f"id=s,src={folder}/value",
+        "--ssh", f"default={agent}", "--build-context", f"named={folder}/given",
+        "--build-context", f"layout=oci-layout://{tmp_path}/layout:1",
+    )  # fmt: skip
+    with serving(tmp_path / "web") as web, socket.socket(socket.AF_UNIX) as listening:
+        web.put("file.txt", b"of the web\n")
+        listening.bind(str(agent))
+        listening.listen()
+        text = FLAGGED.format(url=web.url, digest=hashlib.sha256(b"of the web\n").hexdigest())
+        found = both.compared(text, *args)
+    assert {"web/file.txt", "checked", "named/file", "image", "added/capable", "secret", "handed"} <= found.keys()
+    assert "SCHILY.xattr.security.capability" in dict(found["added/capable"][7])
+
+
+def attributed(path: Path) -> None:
+    """A tar with a file that has a capability, and one of a user's."""
+    capable = struct.pack("<IIIII", 0x02000001, 1 << 10, 0, 0, 0)  # cap_net_bind_service, capabilities(7)
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        for name, attribute in (("capable", capable.decode("latin-1")), ("noted", "note")):
+            entry = tarfile.TarInfo(name)
+            entry.mode, key = 0o755, "security.capability" if name == "capable" else "user.note"
+            entry.pax_headers = {f"SCHILY.xattr.{key}": attribute}
+            tar.addfile(entry)
+
+
+def test_an_example_makes_the_same_files(both: Both) -> None:
+    text = (ROOT / "examples/go/Dockerfile").read_text()
+    found = both.compared(text, "--platform", BOTH, context=str(ROOT / "examples/go"))
+    assert {"linux_amd64/usr/local/bin/serve", "linux_arm64/usr/local/bin/serve"} <= found.keys()
 
 
 def test_an_image_is_taken_and_written_as_from_our_own_engine(both: Both, tmp_path: Path) -> None:

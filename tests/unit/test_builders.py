@@ -21,6 +21,9 @@ case " $* " in
     *" version "*) echo github.com/docker/buildx v0.13.1 ;;
     *" ls "*) echo '{"Name":"default","Driver":"docker","Nodes":[{"Name":"default","Status":"running"}]}' ;;
     *" create "*bad*) echo 'ERROR: invalid driver option bad' >&2; exit 1 ;;
+    *" create "*taken*) echo 'ERROR: existing instance for "taken" but no append mode' >&2; exit 1 ;;
+    *" create "*nowhere*) echo 'ERROR: x: Cannot connect to the Docker daemon at unix:///nowhere.' >&2; exit 1 ;;
+    *" create "*kubernetes*) echo 'ERROR: x: cannot determine Kubernetes namespace: no config' >&2; exit 1 ;;
     *" inspect nobody"*) echo 'ERROR: no builder "nobody" found' >&2; exit 1 ;;
     *" inspect plain"*) cat "$LOG.inspected" ;;
 esac
@@ -59,7 +62,8 @@ def test_a_builder_is_kept_used_and_removed(log: Path, tmp_path: Path) -> None:
     assert [each for each in listed if listed[each]["Current"]] == ["far"]
     assert not listed["default"]["Own"] and listed["far"]["Own"]
     assert xx("builder", "create", "--name", "far", "--driver", "docker")[0] == 2
-    assert xx("builder", "rm", "far") == (0, "far removed\n")
+    code, out = xx("builder", "rm", "far")
+    assert code == 0 and out.startswith("far removed\n") and "embedded is that now" in out
     assert "buildx rm --force far" in log.read_text()
     assert Builders(tmp_path / "config").current() == "embedded" and xx("builder", "rm", "far")[0] == 2
 
@@ -75,10 +79,36 @@ def test_of_two_that_make_one_builder_at_once_one_is_told(tmp_path: Path, monkey
     assert [path.name for path in (tmp_path / "builders").iterdir()] == ["b.json"]
 
 
-def test_what_buildx_refuses_leaves_no_builder(log: Path, tmp_path: Path) -> None:
-    code, out = xx("builder", "create", "--name", "b", "--driver-opt", "bad=1")
-    assert code == 2 and "invalid driver option bad" in out
-    assert Builders(tmp_path / "config").all() == [BUILT_IN] and log.exists()
+@pytest.mark.parametrize(
+    ("args", "code", "wrong", "remedy"),
+    [
+        (("create", "--name", "b", "--driver-opt", "bad=1"), 2, "invalid driver option bad", "docs/builders.md"),
+        (("create", "--name", "taken"), 2, "existing instance", "--builder taken"),
+        (("create", "unix:///nowhere"), 4, "does not answer: x: Cannot connect", "start the Docker Engine"),
+        (("create", "--driver", "kubernetes"), 4, "no config", "KUBECONFIG"),
+        (("create", "--name", "embedded"), 2, "a builder embedded already", "give --name another"),
+        (("use", "nobody"), 2, "there is no builder nobody", "xx builder ls"),
+        (("inspect", "nobody"), 2, "there is no builder nobody", "xx builder ls"),
+        (("rm", "nobody"), 2, "there is no builder nobody", "xx builder ls"),
+        (("rm", "default"), 2, "default is one of buildx's own", "docker buildx rm default"),
+        (("rm", "embedded"), 2, "embedded is always there", "xx builder use"),
+    ],
+)
+def test_an_error_is_a_line_and_what_to_do_and_leaves_no_builder(
+    log: Path, tmp_path: Path, args: tuple[str, ...], code: int, wrong: str, remedy: str
+) -> None:
+    found, out = xx("builder", *args)
+    said, do, *more = out.splitlines()
+    assert found == code and said.startswith("ERROR: ") and wrong in said and remedy in do and not more, out
+    assert "rm embedded" not in do
+    assert Builders(tmp_path / "config").all() == [BUILT_IN]
+
+
+def test_without_buildx_no_builder_is_made(log: Path, tmp_path: Path) -> None:
+    (tmp_path / "bin/docker").write_text("#!/bin/sh\necho 'docker: unknown command: docker buildx' >&2; exit 1\n")
+    code, out = xx("builder", "create")
+    assert code == 4 and out.splitlines()[0] == "ERROR: docker has no buildx here" and "docker-buildx" in out
+    assert Builders(tmp_path / "config").all() == [BUILT_IN]
 
 
 def test_without_docker_ls_is_quiet_and_a_build_says_what_to_do(

@@ -238,6 +238,8 @@ def test_an_image_and_a_stage_of_one_name() -> None:
         ("Cannot connect to the Docker daemon at unix:///x. Is it running?", HostError, "builder-unreachable", ""),
         ("write /x: no space left on device", StoreError, "disk-full", ""),
         ("granting entitlement network.host is not allowed by the daemon", UsageError, "not-entitled", ""),
+        ("failed to resolve source metadata for a/front:1: no such host", SourceError, "syntax-missing", "D"),
+        ("failed to build: unable to derive the IP value for host-gateway: x", HostError, "builder-gateway", ""),
         ("something new", XxError, "buildkit-failed", ""),
     ],
 )  # fmt: skip

@@ -105,9 +105,10 @@ def _bad(message: str, remedy: str) -> UsageError:
 
 
 def _exists(name: str) -> UsageError:
+    remedy = "give --name another"
     return UsageError(
         f"there is a builder {name} already",
-        remedy=f"give --name another, or remove it: xx builder rm {name}",
+        remedy=remedy if name == EMBEDDED else f"{remedy}, or remove it: xx builder rm {name}",
         reason="builder-exists",
     )
 

@@ -130,11 +130,14 @@ def rm_command(names: tuple[str, ...]) -> None:
                 # Its file is damaged, and that is why it goes.
                 builder = Builder(name, EMBEDDED)
             if builder is None:
-                raise _unknown(name)
+                raise _not_ours(name)
             if not builder.is_embedded:
                 _remove_instance(builder)
+            was_current = builders.current() == name
             builders.remove(name)
             click.echo(f"{name} removed")
+            if was_current:
+                click.echo(f"NOTICE: {name} was the current builder: {EMBEDDED} is that now", err=True)
 
 
 def _remove_instance(builder: Builder) -> None:
@@ -144,6 +147,17 @@ def _remove_instance(builder: Builder) -> None:
         left = error.message
     if left:
         click.echo(f"NOTICE: what buildx has of {builder.name} is still there: {left}", err=True)
+
+
+def _not_ours(name: str) -> UsageError:
+    """The error for a name that is to be removed, which may be one of buildx's own."""
+    if name not in _listed():
+        return _unknown(name)
+    return UsageError(
+        f"the builder {name} is one of buildx's own",
+        remedy=f"remove it there: docker buildx rm {name}",
+        reason="builder-not-ours",
+    )
 
 
 def _unknown(name: str) -> UsageError:

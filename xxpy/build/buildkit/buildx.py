@@ -17,6 +17,7 @@ from xxpy.platforms import Platform
 _SECONDS = 60.0
 _QUICK = 10.0
 _NOT_HANDED = ("BUILDX_BUILDER", "BUILDKIT_PROGRESS", "BUILDX_METADATA_PROVENANCE", "SOURCE_DATE_EPOCH")
+_NOT_THERE = re.compile(r"Cannot connect|error during connect|connection refused|no such host|Kubernetes namespace")
 _INSTALL = "apt-get install -y docker-buildx (Debian 13) or docker-buildx-plugin (Docker's own packages)"
 
 
@@ -126,7 +127,7 @@ def unreachable(builder: Builder, why: str) -> HostError:
     remedies = {
         DOCKER: "start the Docker Engine, or name it: DOCKER_HOST, or docker context use",
         "docker-container": "start the Docker Engine that its container runs in",
-        "kubernetes": "see that kubectl reaches the cluster: kubectl cluster-info",
+        "kubernetes": "see that kubectl reaches the cluster (kubectl cluster-info), or name it: KUBECONFIG",
         "remote": f"see that a buildkitd listens at {builder.endpoint or 'its address'}",
     }
     fallback = f"see what buildx says: docker buildx inspect {builder.instance}"
@@ -150,7 +151,10 @@ def _quoted(option: str) -> str:
 
 
 def create(program: Sequence[str], builder: Builder) -> None:
-    """Have buildx know a builder of ours. Raises UsageError (``builder-refused``), HostError."""
+    """Have buildx know a builder of ours.
+
+    Raises UsageError (``builder-refused``), HostError (``builder-unreachable``).
+    """
     if builder.driver == DOCKER:
         return
     try:
@@ -158,10 +162,15 @@ def create(program: Sequence[str], builder: Builder) -> None:
     except HostError as error:
         if error.reason != "program-failed":
             raise
+        said = _last(error.message)
+        if _NOT_THERE.search(said):
+            raise unreachable(builder, said) from None
+        if "existing instance" in said:
+            remedy = f"give --name another, or build with it as it is: --builder {builder.name}"
+        else:
+            remedy = "name an endpoint and options that its driver has: see the table in docs/builders.md"
         raise UsageError(
-            f"buildx does not take the builder {builder.name}: {_last(error.message)}",
-            remedy="see the driver's options in docs/builders.md, and what there is: xx builder ls",
-            reason="builder-refused",
+            f"buildx does not take the builder {builder.name}: {said}", remedy=remedy, reason="builder-refused"
         ) from None
 
 
