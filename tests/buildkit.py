@@ -49,10 +49,10 @@ def _made_root(root: Path) -> Path:
     return root
 
 
-def buildkitd() -> str:
-    """The program buildkitd: one that is installed, else the one that tools/buildkitd has made; empty if none is."""
-    kept = sorted(cache_folder().glob("buildkitd-v*"))
-    return shutil.which("buildkitd") or (str(kept[-1]) if kept else "")
+def made_by_go(program: str) -> str:
+    """BuildKit's ``buildkitd`` or ``dockerfile-frontend`` as tools/buildkitd has made it; empty if it has not."""
+    found = sorted(cache_folder().glob(f"buildkit-v*/{program}"))
+    return str(found[-1]) if found else ""
 
 
 class BuildKit:

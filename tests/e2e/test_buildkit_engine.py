@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from buildkit import BuildKit, buildkitd
+from buildkit import BuildKit, engine_root, made_by_go
 from conformance.cases import DIFFERENT, answers, cases
 from conformance.context import make_context
 from conformance.merge import merged, merges
 from conftest import lacking
 from copies import COPIES, copy_context, copying
+from registries import Memory
 from support import BOTH, ROOT, Done, Xx, config_of, error_of, output_of
 from webserver import serving
 
@@ -251,8 +252,9 @@ def test_a_run_that_fails(both: Both) -> None:
         ("FROM busybox\nRUM x\n", 3, "Dockerfile:2: unknown instruction: RUM"),
         ("FROM busybox\nCOPY nope /\n", 5, "Dockerfile:2: /nope is not there to copy"),
         ("FROM busybox\nRUN --mount=type=secret,id=s,required true\n", 5, "Dockerfile:2: RUN requires the secret s"),
-        # No registry has it; without one this is as far as a front end's image gets here.
-        ("# syntax=registry.invalid/other:1\nWHATEVER\n", 5, "registry.invalid/other:1"),
+        ("# syntax=registry.invalid/other:1\nWHATEVER\n", 5, "the front end registry.invalid/other:1 that # syntax="),
+        ("# syntax=registry.invalid/docker/dockerfile:1\nFROM busybox\n", 5, "is not to be had"),
+        ("FROM busybox\nRUN --mount=type=cache true\nFROM registry.invalid/x\n", 5, "registry.invalid/x"),
     ],
 )  # fmt: skip
 def test_errors(both: Both, text: str, code: int, words: str) -> None:
@@ -264,9 +266,13 @@ def test_what_cannot_be_is_said_before_anything_starts(both: Both) -> None:
     for args, words in (
         (("--verify=error",), "--verify=error"), (("--accelerate=verify",), "twins"),
         (("--build-context", "a::linux/arm64=docker-image://busybox"), "NAME::PLATFORM"),
+        (("--verify-allow", "/x"), "--verify-allow"),
+        # The engine has no bridge, whose address that would be.
+        (("--add-host", "h:host-gateway"), "does not say what host-gateway is"),
     ):  # fmt: skip
-        done = both.build("kit", "FROM busybox\n", *args)
-        assert done.code == 2 and words in error_of(done), done
+        done = both.build("kit", "FROM busybox\nRUN echo ran\n", *args)
+        assert done.code == (4 if "host" in words else 2) and words in error_of(done), done
+        assert "ran" not in output_of(done).split()
     done = both.build("nobody", "FROM busybox\n")
     assert done.code == 2 and "there is no builder nobody" in error_of(done)
     gone = Both(both.xx, both.env | {"DOCKER_HOST": "unix:///nowhere/engine.sock"}).build("kit", "FROM busybox\n")
@@ -333,9 +339,71 @@ def test_buildx_own_builders_beside_ours(both: Both) -> None:
 
 
 @pytest.fixture
+def registry(both: Both) -> Iterator[Memory]:
+    """A registry that has busybox, and BuildKit's front end as ``front``."""
+    program = made_by_go("dockerfile-frontend")
+    if not program:
+        lacking("BuildKit's front end is not there: tools/buildkitd builds it")
+    registry = Memory()
+    try:
+        shutil.copyfile(program, both.xx.folder / "front")
+        text = 'FROM scratch\nCOPY --chmod=755 front /front\nENTRYPOINT ["/front"]\n'
+        for name, each in (("front", text), ("busybox", "FROM busybox\n")):
+            done = both.xx.build(each, "-t", f"{registry.host}/{name}:1", "--push")
+            assert done.code == 0, done
+        yield registry
+    finally:
+        registry.stop()
+
+
+def test_a_front_end_that_syntax_names_reads_the_file(both: Both, registry: Memory, daemon: str) -> None:
+    assert both.run("builder", "create", "--name", "far", "--driver", "remote", daemon).code == 0
+    run = "RUN --mount=type=secret,id=s,env=WORD echo $WORD | md5sum >/sum && echo in the step"
+    text = f"# syntax={registry.host}/front:1\nFROM {registry.host}/busybox:1\n{run}\n"
+    (both.xx.folder / "value").write_text("secret")
+    args = ("--secret", f"id=s,src={both.xx.folder}/value")
+    theirs = both.files("far", text, *args)
+    assert registry.asked("GET /v2/front/blobs/") and registry.asked("GET /v2/busybox/blobs/")
+    assert theirs == both.files("embedded", text.partition("\n")[2], *args) and "sum" in theirs
+    done = both.build("far", text, *args, "--no-cache", "-t", "fronted")
+    assert done.code == 0 and "in the step" in output_of(done) and "RUN --mount=type=secret" in done.err, done
+    assert both.build("embedded", text).code == 3
+    assert both.run("builder", "rm", "far").code == 0
+
+
+@pytest.fixture
+def plain_engine(both: Both, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+    """The same engine without the image store of containerd."""
+    folder = tmp_path_factory.mktemp("plain")
+    engine = BuildKit(engine_root(), folder, image_store=False)
+    engine.start()
+    try:
+        yield Both(both.xx, both.env | {"DOCKER_HOST": f"unix://{engine.socket}"})
+    finally:
+        engine.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_an_engine_without_the_image_store(plain_engine: Both) -> None:
+    text = "FROM busybox\nRUN echo ran >/f\n"
+    for args, words in (
+        (("-t", "x"), "writes no OCI images"), (("--platform", BOTH), "builds for one platform only"),
+        (("--cache-to", "type=local,dest=cache"), "writes no cache: --cache-to type=local,dest=cache"),
+    ):  # fmt: skip
+        done = plain_engine.build("kit", text, *args)
+        assert done.code == 4 and words in error_of(done) and "#1" not in done.err, done
+    done = plain_engine.build("kit", text)
+    assert done.code == 4 and "reads no OCI layouts, as which busybox would be handed over" in error_of(done), done
+    # What it can do it does.
+    (plain_engine.xx.folder / "f").write_text("copied")
+    text = "FROM scratch\nCOPY --chown=1:2 f /d/\n"
+    assert plain_engine.files("kit", text) == plain_engine.files("embedded", text)
+
+
+@pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[str]:
     """The address of a buildkitd of the test's own."""
-    program = buildkitd()
+    program = shutil.which("buildkitd") or made_by_go("buildkitd")
     if not program:
         lacking("buildkitd is not installed: tools/buildkitd builds it")
     if os.geteuid() != 0 or not shutil.which("runc"):

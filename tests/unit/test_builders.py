@@ -209,6 +209,7 @@ Labels:
         (("-t", "x"), "writes no OCI images"), (("-o", "type=docker,dest=x.tar"), "writes no OCI images"),
         (("--metadata-file", "m"), "writes no OCI images"),
         (("--cache-to", "type=local,dest=c"), "writes no cache: --cache-to type=local,dest=c"),
+        (("--build-context", "a=oci-layout://l"), "reads no OCI layouts, as which a would be handed over"),
     ],
 )  # fmt: skip
 def test_what_an_engine_without_the_image_store_cannot_do_is_said_before_anything_starts(

@@ -238,7 +238,6 @@ def test_an_image_and_a_stage_of_one_name() -> None:
         ("Cannot connect to the Docker daemon at unix:///x. Is it running?", HostError, "builder-unreachable", ""),
         ("write /x: no space left on device", StoreError, "disk-full", ""),
         ("granting entitlement network.host is not allowed by the daemon", UsageError, "not-entitled", ""),
-        ("failed to resolve source metadata for a/front:1: no such host", SourceError, "syntax-missing", "D"),
         ("failed to build: unable to derive the IP value for host-gateway: x", HostError, "builder-gateway", ""),
         ("something new", XxError, "buildkit-failed", ""),
     ],
@@ -246,6 +245,16 @@ def test_an_image_and_a_stage_of_one_name() -> None:
 def test_errors_are_ours(words: str, kind: type[XxError], reason: str, place: str) -> None:
     found = failure((f"ERROR: {words}",), None, Builder("b", "docker"), "D", 1)
     assert type(found) is kind and found.reason == reason and found.place == place and found.remedy
+
+
+def test_a_front_end_that_is_not_there() -> None:
+    said = "ERROR: failed to resolve source metadata for a/front:1: no such host"
+    shown = ("Dockerfile:2", "   1 |     # c", "   2 | >>> # syntax=a/front:1", said)
+    found = failure(shown, None, Builder("b", "docker"), "D", 1)
+    assert isinstance(found, SourceError) and found.reason == "syntax-missing" and found.place == "D:2"
+    assert "front end a/front:1" in found.message and found.message.endswith("to be had: no such host")
+    base = failure(("D:1", "   1 | >>> FROM a/front:1", said), None, Builder("b", "docker"), "D", 1)
+    assert base.reason == "buildkit-source" and base.place == "D:1"
 
 
 def test_a_run_that_failed() -> None:

@@ -21,7 +21,7 @@ from xxpy.build.buildkit.rewrite import APT_SECRET, CA_SECRET, handed_text, take
 from xxpy.build.buildkit.served import require_able, require_served
 from xxpy.build.buildkit.status import StatusReader
 from xxpy.build.buildkit.steps import Steps
-from xxpy.build.contexts import IMAGE, LOCAL
+from xxpy.build.contexts import IMAGE, LAYOUT, LOCAL
 from xxpy.build.credentials import MOST_BYTES, require_given
 from xxpy.build.descriptor import Descriptor
 from xxpy.build.disk import storing
@@ -63,7 +63,9 @@ class BuildKit:
         require_served(job, recipe)
         require_given((each.vertex for each in job.plan.steps.values()), job.credentials, job.dockerfile)
         program = buildx.find_buildx()
-        for notice in require_able(self._builder, self._inspected(program), job, recipe):
+        layouts = [*handed_images(self._store, job.plan.graph)]
+        layouts += [name for name, each in recipe.contexts.sources.items() if each.startswith(LAYOUT)]
+        for notice in require_able(self._builder, self._inspected(program), job, recipe, layouts):
             listener(notice)
         steps = Steps(job.plan, recipe.parsed)
         recorder, reader = Recorder(steps, listener), StatusReader()

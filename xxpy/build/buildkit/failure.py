@@ -17,7 +17,8 @@ _PLACED = re.compile(r"^[^\s:]+:(?P<line>[0-9]{1,7})$")
 _PARSED = re.compile(r"(?:dockerfile )?parse error on line (?P<line>[0-9]{1,7}): (?P<rest>.*)")
 _COPIED = re.compile(r"failed to calculate checksum of ref \S+: \"(?P<path>[^\"]*)\": not found")
 _FOREIGN = "exec format error"
-# Of a base the image that FROM names stands before it.
+# buildx shows the lines that an error is of.
+_SYNTAX = re.compile(r"^ *[0-9]+ \| >>> #\s*syntax=")
 _FRONT_END = re.compile(r"failed to resolve source metadata for (?P<image>\S+): (?P<why>.*)")
 _SOURCE = re.compile(
     r"not found|failed to resolve source metadata|pull access denied|failed to calculate checksum|no such file"
@@ -61,6 +62,13 @@ def failure(words: Sequence[str], failed: Failed | None, builder: Builder, docke
             reason="buildkit-dockerfile",
             place=f"{dockerfile}:{parsed['line']}",
         )
+    if (front := _FRONT_END.search(said)) is not None and any(map(_SYNTAX.search, words)):
+        return SourceError(
+            f"the front end {front['image']} that # syntax= names is not to be had: {front['why']}",
+            remedy="have it in a registry that the builder reaches; files for docker/dockerfile:1 need no such line",
+            reason="syntax-missing",
+            place=place,
+        )
     return _other(said, builder, place if line else "", dockerfile)
 
 
@@ -95,13 +103,6 @@ def _other(said: str, builder: Builder, place: str, dockerfile: str) -> XxError:
             f"the builder {builder.name} does not say what host-gateway is",
             remedy="name the address: --add-host NAME:ADDRESS; or build with --builder embedded",
             reason="builder-gateway",
-        )
-    if (front := _FRONT_END.match(said)) is not None:
-        return SourceError(
-            f"the front end {front['image']} that # syntax= names is not to be had: {front['why']}",
-            remedy="have it in a registry that the builder reaches; files for docker/dockerfile:1 need no such line",
-            reason="syntax-missing",
-            place=place or dockerfile,
         )
     if _HOST.search(said) and not place:
         return HostError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from xxpy.build.builders import Builder
 from xxpy.build.buildkit.buildx import Inspected, unreachable
 from xxpy.build.engine import Job, Recipe
@@ -36,11 +38,15 @@ def require_served(job: Job, recipe: Recipe) -> None:
         raise UsageError(problem, remedy=_EMBEDDED, reason="not-served")
 
 
-def require_able(builder: Builder, found: Inspected | None, job: Job, recipe: Recipe) -> list[Notice]:
+def require_able(
+    builder: Builder, found: Inspected | None, job: Job, recipe: Recipe, layouts: Sequence[str]
+) -> list[Notice]:
     """Refuse what the driver cannot do, as far as it is known before it has been started; what may go wrong.
 
+    ``layouts`` are the names in FROM that are handed over as OCI layouts.
+
     Raises UsageError (``builder-unknown``, ``builder-differs``), HostError (``builder-unreachable``,
-    ``driver-exporter``, ``driver-platforms``, ``driver-cache``).
+    ``driver-exporter``, ``driver-platforms``, ``driver-cache``, ``driver-layouts``).
     """
     if found is None:
         raise UsageError(
@@ -54,11 +60,11 @@ def require_able(builder: Builder, found: Inspected | None, job: Job, recipe: Re
             remedy=f"remove one of them: docker buildx rm {builder.name}, or xx builder rm {builder.name}",
             reason="builder-differs",
         )
-    _require_features(f"the builder {builder.name} (driver {found.driver})", found, job, recipe)
+    _require_features(f"the builder {builder.name} (driver {found.driver})", found, job, recipe, layouts)
     return _foreign(builder, found, job)
 
 
-def _require_features(subject: str, found: Inspected, job: Job, recipe: Recipe) -> None:
+def _require_features(subject: str, found: Inspected, job: Job, recipe: Recipe, layouts: Sequence[str]) -> None:
     if len(recipe.platforms) > 1 and found.features.get("Multi-platform build") is False:
         raise HostError(
             f"{subject} builds for one platform only",
@@ -70,6 +76,13 @@ def _require_features(subject: str, found: Inspected, job: Job, recipe: Recipe) 
             f"{subject} writes no OCI images",
             remedy=f"take the files alone: -o DIR; or {_STORE}",
             reason="driver-exporter",
+        )
+    # buildx has no name for it, and it is the same store that reads them.
+    if layouts and found.features.get("OCI exporter") is False:
+        raise HostError(
+            f"{subject} reads no OCI layouts, as which {', '.join(layouts)} would be handed over",
+            remedy=_STORE,
+            reason="driver-layouts",
         )
     # An inline cache is part of the image.
     beside = [each for each in recipe.cache_to if "type=inline" not in each.split(",")]
