@@ -77,13 +77,6 @@ def _require_features(subject: str, found: Inspected, job: Job, recipe: Recipe, 
             remedy=f"take the files alone: -o DIR; or {_STORE}",
             reason="driver-exporter",
         )
-    # buildx has no name for it, and it is the same store that reads them.
-    if layouts and found.features.get("OCI exporter") is False:
-        raise HostError(
-            f"{subject} reads no OCI layouts, as which {', '.join(layouts)} would be handed over",
-            remedy=_STORE,
-            reason="driver-layouts",
-        )
     # An inline cache is part of the image.
     beside = [each for each in recipe.cache_to if "type=inline" not in each.split(",")]
     if beside and found.features.get("Cache export") is False:
@@ -91,6 +84,13 @@ def _require_features(subject: str, found: Inspected, job: Job, recipe: Recipe, 
             f"{subject} writes no cache: --cache-to {beside[0]}",
             remedy=f"leave it out; or {_STORE}",
             reason="driver-cache",
+        )
+    # buildx has no name for it, and it is the same store that reads them.
+    if layouts and found.features.get("OCI exporter") is False:
+        raise HostError(
+            f"{subject} reads no OCI layouts, as which {', '.join(layouts)} would be handed over",
+            remedy=_STORE,
+            reason="driver-layouts",
         )
 
 
