@@ -27,9 +27,9 @@ image: setup ## the xx image for PLATFORMS, as out/xx.tar
 	@mkdir -p out
 	@$(BIN)/xx image xx --platform $(PLATFORMS) -o type=oci,dest=out/xx.tar
 
-test: venv ## every test
+test: venv ## every test, a file of them on each processor
 	@tools/setup build test
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
 test-matrix: setup ## every project for every platform, as a table (an hour)
 	@tools/setup test

@@ -16,11 +16,14 @@ RUN apt-get source -q --download-only --tar-only "$PROJECT" && mkdir /project &&
     tar -xf ./*.orig.tar.* --strip-components=1 -C /project
 
 FROM --platform=$BUILDPLATFORM $BASE AS tools
-# The security suite serves some architectures later than others, and then the others' packages cannot be installed.
+# The security suite serves some architectures later than others, and then the others' packages cannot be installed:
+# it goes, and so do the versions that the base has of it.
 RUN <<EOF
 set -eu
 sed -i /security/d /etc/apt/sources.list
+printf 'Package: *\nPin: release o=Debian\nPin-Priority: 1001\n' >/etc/apt/preferences.d/archive
 apt-get update -q
+apt-get dist-upgrade -q -y --allow-downgrades >/dev/null
 apt-get install -q -y --no-install-recommends clang lld llvm make cmake meson pkg-config qemu-user bzip2 \
     binutils-s390x-linux-gnu binutils-riscv64-linux-gnu autoconf automake libtool libutfcpp-dev >/dev/null
 EOF

@@ -6,7 +6,9 @@ FROM --platform=$BUILDPLATFORM $BASE AS made
 RUN <<EOF
 set -eu
 sed -i /security/d /etc/apt/sources.list
+printf 'Package: *\nPin: release o=Debian\nPin-Priority: 1001\n' >/etc/apt/preferences.d/archive
 apt-get update -q
+apt-get dist-upgrade -q -y --allow-downgrades >/dev/null
 apt-get install -q -y --no-install-recommends golang-go clang lld llvm binutils-s390x-linux-gnu qemu-user \
     ca-certificates >/dev/null
 EOF
