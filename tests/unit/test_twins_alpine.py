@@ -184,6 +184,9 @@ def test_the_same_version_and_commit_is_the_same_build(twin: Root, before: Root)
     before.package("tar", "1-r0", "/usr/bin/tar", commit=COMMIT[::-1])
     before.package("xz", "1-r0", "/usr/bin/xz", commit="")
     before.write("/usr/bin/sed", before.elf(), built=BUILT + 9)
+    # Two changed recipes may have the commit's time, both: what the step itself installs has to tell its build, too.
+    twin.package("patch", "1-r0", "/usr/bin/patch", commit=f"{COMMIT}-dirty")
+    twin.package("m4", "1-r0", "/usr/bin/m4", commit="")
     entries = found(twin, before)
     # The one that the step itself installs is told by its time alone.
     assert sorted(entries) == ["/usr/bin/make", "/usr/bin/sed"]
@@ -209,6 +212,9 @@ def test_a_loader_that_cannot_keep_the_name_is_none(twin: Root, before: Root) ->
     twin.write("/lib/ld-musl-x86_64.so.1", twin.elf() + b"library-path\0")
     assert not found(twin, before) and "musl 1.1.17" in find_twins(roots(twin, before))[1]
     (twin.path / "lib/ld-musl-x86_64.so.1").unlink()
+    assert not found(twin, before)
+    # Nobody waits for what is no file.
+    os.mkfifo(twin.path / "lib/ld-musl-x86_64.so.1")
     assert not found(twin, before)
 
 
@@ -244,6 +250,38 @@ def test_a_library_behind_an_absolute_link_would_be_the_emulated_roots(twin: Roo
     (twin.path / "usr/lib/libz.so.1").unlink()
     (twin.path / "usr/lib/libz.so.1").symlink_to("../../opt/libz.so.1")
     assert list(found(twin, before)) == ["/usr/bin/git"]
+
+
+def test_a_folder_behind_an_absolute_link_would_be_the_emulated_roots(twin: Root, before: Root) -> None:
+    twin.write("/usr/bin/git", twin.elf("libz.so.1"))
+    twin.write("/usr/lib/libz.so.1", twin.elf())
+    twin.package("git", "2.49-r0", "/usr/bin/git")
+    (twin.path / "usr/local/lib").rmdir()
+    # Nothing of this machine says what there is in the step.
+    (twin.path / "usr/local/lib").symlink_to("/none/such")
+    assert not found(twin, before)
+    (twin.path / "usr/local/lib").unlink()
+    (twin.path / "usr/local/lib").symlink_to("../lib")
+    assert list(found(twin, before)) == ["/usr/bin/git"]
+
+
+def test_a_root_below_a_link_is_as_good(twin: Root, before: Root, tmp_path: Path) -> None:
+    twin.write("/usr/bin/git", twin.elf("libz.so.1"))
+    twin.write("/usr/lib/libz.so.1", twin.elf())
+    twin.package("git", "2.49-r0", "/usr/bin/git")
+    (tmp_path / "link").symlink_to(twin.path)
+    linked = Roots(tmp_path / "link", before.path, AMD64, ARM64)
+    assert [entry.path for entry in find_twins(linked)[0]] == ["/usr/bin/git"]
+
+
+def test_a_library_of_another_machine_would_end_the_twin(twin: Root, before: Root) -> None:
+    twin.write("/usr/bin/git", twin.elf("libz.so.1"))
+    twin.write("/usr/lib/libz.so.1", twin.elf())
+    twin.package("git", "2.49-r0", "/usr/bin/git")
+    assert list(found(twin, before)) == ["/usr/bin/git"]
+    # One that was copied into the images of all platforms.
+    twin.write("/usr/local/lib/libz.so.1", before.elf())
+    assert not found(twin, before)
 
 
 @pytest.mark.parametrize("runpath", ["/usr/lib/private", "$ORIGIN/../lib/private", "${ORIGIN}/../lib/private:/none"])
@@ -385,6 +423,14 @@ def test_coreutils_may_be_one_program(twin: Root, before: Root) -> None:
 def test_coreutils_may_be_many_programs(twin: Root, before: Root) -> None:
     twin.package("coreutils", "8.29-r2", "/bin/cat", "/bin/uname", "/usr/bin/sort", "/usr/bin/env")
     assert sorted(found(twin, before)) == ["/bin/cat", "/usr/bin/env"]
+
+
+def test_git_that_names_the_processor_has_no_twin(twin: Root, before: Root) -> None:
+    names = ("git-bugreport", "git-remote-http")
+    twin.package("git", "2.49-r0", "/usr/bin/git", *(f"/usr/libexec/git-core/{name}" for name in names))
+    entries = found(twin, before)
+    assert sorted(entries) == ["/usr/bin/git", "/usr/libexec/git-core/git-remote-http"]
+    assert Guard(Kind.NO_ARGUMENT, "--build-options") in entries["/usr/bin/git"].guards
 
 
 def test_python_finds_its_modules_for_this_machine(twin: Root, before: Root) -> None:

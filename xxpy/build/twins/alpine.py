@@ -12,7 +12,7 @@ from pathlib import Path
 from xxpy.build.engine.rooted import read_inside
 from xxpy.build.twins.apk import ARCH, CONFIGS
 from xxpy.build.twins.busybox import starts_programs
-from xxpy.build.twins.rules import NO_VERSION, Rule, without
+from xxpy.build.twins.rules import GIT_GUARDS, NO_VERSION, Rule, without
 from xxpy.build.twins.table import VARIABLE, Guard, Kind
 from xxpy.platforms import Platform, alpine_arch
 
@@ -165,7 +165,8 @@ ALPINE: tuple[Rule, ...] = (
         ("git",),
         ("/usr/bin/git", "/usr/libexec/git-core/*"),
         "objects have one byte order",
-        guards=without("version"),
+        but=("/usr/libexec/git-core/git-bugreport",),
+        guards=GIT_GUARDS,
     ),
     Rule(("curl",), ("/usr/bin/curl",), "what a server answers", guards=NO_VERSION),
     Rule(("wget",), ("/usr/bin/wget",), "what a server answers", guards=NO_VERSION),

@@ -104,11 +104,12 @@ class Roots:
     def may_stand_in(self, package: str, emulated: str = "", *, rebuilt: bool = False) -> bool:
         """Whether a twin out of ``package`` may be of use, whose name in the emulated root may be ``emulated``.
 
-        That had it in the same build before the step, or had it not. What was only ``rebuilt`` may be meant, too.
+        That had it in the same build before the step, or had it not: then its files' time has to tell the build, and
+        of one that cannot be told it does not. What was only ``rebuilt`` may be meant, too.
         """
-        if (emulated or package) not in self.packages_before.versions:
-            return True
         twin = self.packages.build(package, rebuilt=rebuilt)
+        if (emulated or package) not in self.packages_before.versions:
+            return twin != ""
         return twin != "" and twin == self.packages_before.build(emulated or package, rebuilt=rebuilt)
 
     def program(self, path: str) -> Program | None:

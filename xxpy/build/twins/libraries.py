@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,8 @@ _SUBFOLDERS = ("glibc-hwcaps", "tls")
 """Folders in a library folder that ld.so looks into first."""
 MOST_LIBRARIES = 500
 """Libraries of one program: far more than any has."""
+_MOST_LOADER = 16 << 20
+"""Bytes of a loader that are looked at: ten times as many as any has."""
 
 
 @dataclass(frozen=True)
@@ -85,19 +88,30 @@ def _needed_by(file: str) -> list[str]:
     return [name for name in needs.libraries if "/" not in name] if needs else []
 
 
-def needs_of(file: str) -> Needs | None:
-    """What ``file``, a program or a library, needs; None where that cannot be told."""
+def needs_of(file: str, machine: int = 0) -> Needs | None:
+    """What ``file``, a program or a library, needs; None where that cannot be told.
+
+    Nor is it if ``file`` is of another ``machine`` (e_machine) than the one that is named.
+    """
     try:
         descriptor, size = open_regular(file)
     except XxError:
         return None
     try:
         source = Source(descriptor, size, "the library")
-        return read_needs(source, parse_elf(source))
+        header = parse_elf(source)
+        return read_needs(source, header) if machine in (0, header.machine) else None
     except (OSError, XxError):
         return None
     finally:
         os.close(descriptor)
+
+
+def has_word(file: Path, word: bytes) -> bool:
+    """Whether a loader, a regular file, has ``word`` in its first megabytes. Raises OSError."""
+    fd = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(fd, "rb") as opened:
+        return stat.S_ISREG(os.fstat(fd).st_mode) and word in opened.read(_MOST_LOADER)
 
 
 def find_loader(root: Path, seen: str, host: Platform, triplet: str) -> Loader | None:
@@ -110,7 +124,7 @@ def find_loader(root: Path, seen: str, host: Platform, triplet: str) -> Loader |
     folders = ("/usr/local/lib", f"/usr/local/lib/{triplet}", f"/lib/{triplet}", f"/usr/lib/{triplet}")
     try:
         path = Path(inside(root, LOADERS[host.arch]))
-        if b"--argv0" not in path.read_bytes():
+        if not has_word(path, b"--argv0"):
             return None
         real = dict.fromkeys(real for folder in folders if os.path.isdir(real := inside(root, folder)))
     except (OSError, XxError):

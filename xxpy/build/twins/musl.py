@@ -3,8 +3,8 @@
 It looks for libraries in LD_LIBRARY_PATH, or what ``--library-path`` gives in its place, then in what the program and
 what wants the library name (DT_RUNPATH, DT_RPATH), then in /etc/ld-musl-ARCH.path, or in /lib, /usr/local/lib and
 /usr/lib (musl, ldso/dynlink.c). It does not look which machine a library is of: one of the emulated root would end the
-twin. So a program has a twin only if each of its libraries is found in the folders that it is told, and is the one that
-it would have without being told.
+twin. So a program has a twin only if each of its libraries is of this machine, is found in the folders that it is told,
+and is the one that it would have without being told.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pathlib import Path
 
 from xxpy.build.engine.rooted import inside, read_inside
 from xxpy.build.twins import LOADERS
-from xxpy.build.twins.libraries import MOST_LIBRARIES, Loader, needs_of
+from xxpy.build.twins.libraries import MOST_LIBRARIES, Loader, has_word, needs_of
 from xxpy.build.twins.table import NAME, Guard, Kind
 from xxpy.errors import XxError
-from xxpy.platforms import Platform, name_in
+from xxpy.platforms import Platform, elf_machine, name_in
 from xxpy.verify.elfdeep import Needs
 
 ARCHITECTURES = {
@@ -51,10 +51,11 @@ class _Library:
 
 @dataclass(frozen=True)
 class Musl(Loader):
-    """musl's loader of the twin ``root``, which the step sees at ``seen``."""
+    """musl's loader of the twin ``root``, which the step sees at ``seen``. ``machine`` is its e_machine."""
 
     root: Path = Path()
     seen: str = ""
+    machine: int = 0
     _programs: dict[str, tuple[tuple[str, ...], frozenset[str]] | None] = field(
         default_factory=dict, compare=False, repr=False
     )
@@ -104,7 +105,7 @@ class Musl(Loader):
                 folders.update(own)
                 files.append(_Library(library, each))
         told = (*folders, *self._defaults)
-        same = all(self._real(library) == self._told(name, told) for name, library in names.items())
+        same = all(os.path.realpath(self._real(library)) == self._told(name, told) for name, library in names.items())
         return (told, frozenset(names)) if same else None
 
     @property
@@ -125,7 +126,7 @@ class Musl(Loader):
 
     def _needs(self, path: str) -> Needs | None:
         if path not in self._read:
-            self._read[path] = needs_of(self._real(path))
+            self._read[path] = needs_of(self._real(path), self.machine)
         return self._read[path]
 
     def _first(self, name: str, folders: Sequence[str]) -> str | None:
@@ -139,10 +140,12 @@ class Musl(Loader):
             return ""
 
     def _told(self, name: str, folders: Sequence[str]) -> str:
-        """What a twin opens: links are followed as the kernel does, in the step's root if they are absolute."""
+        """The real path of what a twin opens; empty where an absolute link leads it into the step's root."""
         for folder in folders:
-            path = f"{self.root}{folder}/{name}"
-            if os.path.lexists(path):
+            place = f"{self.root}{folder}"
+            if os.path.realpath(place) != os.path.realpath(self._real(folder)):
+                return ""
+            if os.path.lexists(path := f"{place}/{name}"):
                 return os.path.realpath(path)
         return ""
 
@@ -160,10 +163,10 @@ def find_musl(root: Path, seen: str, before: Path, host: Platform, target: Platf
         return None
     try:
         path = Path(inside(root, f"/lib/ld-musl-{name_in(ARCHITECTURES, host)}.so.1"))
-        if b"argv0\0" not in path.read_bytes():
+        if not has_word(path, b"argv0\0"):
             return None
     except (OSError, XxError):
         return None
     names = (listed or _DEFAULT).replace("\n", ":").split(":")
     folders = {f"{seen}{name}": root / name.lstrip("/") for name in names if name.startswith("/")}
-    return Musl(f"{seen}/{os.path.relpath(path, root)}", folders, root=root, seen=seen)
+    return Musl(f"{seen}/{os.path.relpath(path, root)}", folders, root=root, seen=seen, machine=elf_machine(host))

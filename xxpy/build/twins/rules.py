@@ -25,6 +25,8 @@ def without(*arguments: str) -> tuple[Guard, ...]:
 
 NO_VERSION = without("--version", "-V")
 """What prints the architecture that a program was built for."""
+GIT_GUARDS = without("version", "--build-options", "diagnose")
+"""The same of git: ``git --version --build-options`` names the processor, and a diagnosis has that in it."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,13 @@ SAME: tuple[Rule, ...] = (
             f"-I/dev/.xx/r/usr/lib/{{triplet}}/{folder}" for folder in ("perl-base", "perl/{perl}", "perl5/{perl}")
         ),
     ),
-    Rule(("git",), ("/usr/bin/git", "/usr/lib/git-core/*"), "objects have one byte order", guards=without("version")),
+    Rule(
+        ("git",),
+        ("/usr/bin/git", "/usr/lib/git-core/*"),
+        "objects have one byte order",
+        but=("/usr/lib/git-core/git-bugreport",),
+        guards=GIT_GUARDS,
+    ),
     Rule(("curl",), ("/usr/bin/curl",), "what a server answers", guards=NO_VERSION),
     Rule(("wget",), ("/usr/bin/wget",), "what a server answers", guards=NO_VERSION),
     Rule(
