@@ -19,7 +19,7 @@ from xxpy.build.export import export_image
 from xxpy.build.image import INDEX_TYPES
 from xxpy.build.inspection import Facts, inspect
 from xxpy.build.outputs import Output
-from xxpy.build.sources import listing, opened
+from xxpy.build.sources import listing, needs_store, opened
 from xxpy.build.store import Store
 from xxpy.errors import XxError
 from xxpy.platforms import Platform
@@ -93,6 +93,15 @@ def test_the_same_of_a_name_a_digest_a_folder_and_an_archive(store: Store, both:
     assert [layer.snapshot for layer in facts_of(store, "a:1").images[0].layers] == ["", "0123456789abcdef"]
     assert [str(one.manifest.platform) for one in facts_of(store, "a:1", ARM).images] == ["linux/arm64"]
     assert facts_of(store, f"{tmp_path}/a.tar@{both.digest}").images[0].size > 9
+
+
+def test_what_can_only_be_of_the_store(both: Descriptor, store: Store, tmp_path: Path) -> None:
+    export_image(store, both, [NAME], Output("oci", str(tmp_path / "a.tar")))
+    (tmp_path / "oci:here").touch()
+    for text in (f"oci:{tmp_path}/folder:1", f"oci-archive:{tmp_path}/a.tar", "docker-archive:./none.tar", "oci:./x:1"):
+        assert not needs_store(text), text
+    for text in ("a:1", "oci:1", "oci", both.digest):
+        assert needs_store(text), text
 
 
 def test_a_manifest_of_an_archive_is_named_by_its_digest(store: Store, both: Descriptor, tmp_path: Path) -> None:

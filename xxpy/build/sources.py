@@ -133,6 +133,7 @@ def opened(store: Store, text: str) -> Iterator[Source]:
 
 def needs_store(text: str) -> bool:
     """Whether ``text`` can only be of the store: it is no path to what is there, and names no registry."""
+    text = _without_transport(text)
     if text.startswith((LAYOUT, REMOTE, "/", "./", "../")) or Path(text).exists() or _in_registry(text):
         return False
     try:
@@ -164,10 +165,16 @@ def _in_registry(text: str) -> bool:
     return False
 
 
+def _without_transport(text: str) -> str:
+    """``text`` without what skopeo has before a path, unless it is the name of a file itself."""
+    if Path(text).exists():
+        return text
+    return next((text.removeprefix(each) for each in _IN_FILES if text.startswith(each)), text)
+
+
 def _place(text: str) -> Layout:
     """The path that is meant; a name with a colon may be one itself."""
-    if not Path(text).exists():
-        text = next((text.removeprefix(each) for each in _IN_FILES if text.startswith(each)), text)
+    text = _without_transport(text)
     whole = text.removeprefix(LAYOUT)
     layout = Layout(Path(whole), "", "") if Path(whole).exists() else parse_layout(text)
     if not layout.folder.exists():
