@@ -409,6 +409,10 @@ def test_no_login_a_wrong_one_and_no_right(memory: Memory, store: Store, tmp_pat
     memory.login = "u:p"
     error = refusal(store, name_in(memory))
     assert f"there is none for {memory.host}" in error.message and f"docker login {memory.host}" in error.remedy
+    # What docker login leaves here where a credential helper keeps the rest is no login.
+    write_login(tmp_path, auths={memory.host: {}})
+    error = refusal(store, name_in(memory))
+    assert f"there is none for {memory.host}" in error.message
     write_login(tmp_path, auths={memory.host: {"auth": coded("u:hidden")}})
     error = refusal(store, name_in(memory))
     place = tmp_path / "docker/config.json"
@@ -424,6 +428,7 @@ def test_no_login_a_wrong_one_and_no_right(memory: Memory, store: Store, tmp_pat
 def test_the_same_of_a_token_server(memory: Memory, tokens: Tokens, store: Store, tmp_path: Path) -> None:
     image(memory)
     memory.realm, tokens.login = tokens.realm, "u:p"
+    write_login(tmp_path, auths={memory.host: {}})
     error = refusal(store, name_in(memory))
     assert (
         f"{tokens.host} gives a token to nobody without a login, and there is none for {memory.host}" in error.message

@@ -126,7 +126,9 @@ class Logins:
                 colon = ""
             if not colon:
                 raise _bad(path, f"auths: the auth of {name} is not base64 of USER:PASSWORD")
-        return Login(user, password, given.get("identitytoken", ""), given.get("registrytoken", ""), str(path))
+        found = Login(user, password, given.get("identitytoken", ""), given.get("registrytoken", ""), str(path))
+        # Beside a credential helper, docker login writes an entry with nothing in it.
+        return Login() if found == Login() else found
 
     def _asked(self, helper: str, server: str) -> Login | None:
         """What ``docker-credential-HELPER get`` says of a server; None if it knows none."""
