@@ -56,6 +56,17 @@ def test_a_link_is_written_through(tmp_path: Path) -> None:
     assert (tmp_path / "link").is_symlink() and (tmp_path / "real").read_bytes() == b"x"
 
 
+def test_a_link_in_a_folder_of_others_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_bytes(b"mine")
+    (tmp_path / "link").symlink_to("mine")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("link", "pipe"):
+        with output_file(str(tmp_path / name), own=False) as out:
+            out.write(b"x")
+        assert not (tmp_path / name).is_symlink() and (tmp_path / name).read_bytes() == b"x"
+    assert (tmp_path / "mine").read_bytes() == b"mine"
+
+
 def test_a_pipe_is_written_to_and_stays(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     found: list[bytes] = []

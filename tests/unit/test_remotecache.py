@@ -186,6 +186,15 @@ def test_a_folder_keeps_what_others_added(tmp_path: Path, store: Store) -> None:
     assert place(folder).read() == entries("a", "b") and place(folder, "other").read() == entries("b")
 
 
+def test_links_that_another_has_put_into_a_folder_are_not_written_through(tmp_path: Path, store: Store) -> None:
+    folder = tmp_path / "cache"
+    (folder / "blobs/sha256").mkdir(parents=True)
+    for link in (folder / "oci-layout", folder / "index.json", folder / "blobs/sha256" / digest("a")[7:]):
+        link.symlink_to(tmp_path / "mine")
+    place(folder).add(entries("a"), store)
+    assert not (tmp_path / "mine").exists() and place(folder).read() == entries("a")
+
+
 def test_who_adds_at_the_same_time_loses_nothing(tmp_path: Path, store: Store) -> None:
     names = [str(number) for number in range(20)]
     with ThreadPoolExecutor(8) as pool:

@@ -23,8 +23,11 @@ ELSEWHERE = "name another dest="
 
 
 @contextlib.contextmanager
-def output_file(dest: str) -> Iterator[IO[bytes]]:
+def output_file(dest: str, *, own: bool = True) -> Iterator[IO[bytes]]:
     """The file ``dest`` for writing. It is replaced when the block has ended well.
+
+    A pipe or a device is written to, and a link is written through, where the folder is our ``own``; in one that others
+    write to they are replaced.
 
     Raises StoreError (``disk-full``, ``store-unwritable``); BrokenPipeError where stdout's reader is gone.
     """
@@ -35,12 +38,12 @@ def output_file(dest: str) -> Iterator[IO[bytes]]:
         return
     path = Path(dest)
     with _told(path):
-        if _is_special(path):
+        if own and _is_special(path):
             with path.open("wb") as file:
                 yield file
             return
         # A link is written through, as with any tool that opens its output.
-        path = Path(os.path.realpath(path))
+        path = Path(os.path.realpath(path)) if own else path
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = _beside(path)
         try:

@@ -132,12 +132,12 @@ class LocalPlace:
         target = self._blob(layer.digest)
         if target.exists() and target.stat().st_size == layer.size:
             return 0
-        with source.open("rb") as file, output_file(str(target)) as out:
+        with source.open("rb") as file, output_file(str(target), own=False) as out:
             shutil.copyfileobj(file, out, _PIECE)
         return layer.size
 
     def _replace(self, path: Path, data: bytes) -> None:
-        with output_file(str(path)) as out:
+        with output_file(str(path), own=False) as out:
             out.write(data)
 
 
