@@ -54,8 +54,8 @@ def test_short_names_and_switches(tmp_path: Path) -> None:
     assert plain(["--pull=1", "--rm", "x", "--rm=false", "-t", "a=true"], names) == ["--pull", "x", "-t", "a=true"]
     assert plain(["--pul=maybe", "--", "--rm=true"], names) == ["--pul=maybe", "--", "--rm=true"]
     for value in ("maybe", "", "2"):
-        done = CliRunner().invoke(main, ["build", f"--pull={value}", str(tmp_path)])
-        lines = [f"ERROR: --pull={value} is neither true nor false", "       write --pull or --pull=false"]
+        done = CliRunner().invoke(main, ["build", f"--pull={value}", str(tmp_path)], prog_name="xx")
+        lines = [f"ERROR: xx build: --pull={value} is neither true nor false", "       write --pull or --pull=false"]
         assert done.exit_code == 2 and done.output.splitlines() == lines
 
 

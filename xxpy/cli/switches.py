@@ -8,7 +8,6 @@ from collections.abc import Collection, Sequence
 import click
 
 from xxpy.build.outputs import BOOLEANS
-from xxpy.cli.shared import told
 from xxpy.errors import UsageError
 
 
@@ -16,11 +15,14 @@ class SwitchCommand(click.Command):
     """A command whose switches may have a value; of several of one name the last counts."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """See `click.Command.parse_args`."""
+        """See `click.Command.parse_args`. Raises UsageError (``bad-switch``)."""
         options = [each for each in self.params if isinstance(each, click.Option)]
         names = {name for each in options if each.is_flag for name in each.opts if name.startswith("--")}
-        with told():
+        try:
             args = plain(args, names)
+        except UsageError as error:
+            error.place = ctx.command_path
+            raise
         return super().parse_args(ctx, args)
 
 

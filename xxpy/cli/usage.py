@@ -122,7 +122,7 @@ def _misused(error: click.BadOptionUsage, context: click.Context | None) -> tupl
             continue
         name = error.option_name
         if each.is_flag:
-            return f"{name} takes no value but true and false", f"write {name} alone"
+            return f"{name} takes no value", f"write {name} alone"
         return f"{name} has no value", f"write {name} {_metavar(each)}"
     return None
 
