@@ -293,7 +293,8 @@ def test_folders_that_a_program_names_are_told_too(twin: Root, before: Root, run
     twin.package("git", "2.49-r0", "/usr/bin/git")
     prefix = found(twin, before)["/usr/bin/git"].prefix
     assert "/dev/.xx/r/usr/lib/private" in prefix[prefix.index("--library-path") + 1].split(":")
-    for other in ("$LIB/private", ":".join(f"/opt/{number}" for number in range(99)) + ":/usr/lib/private"):
+    many = ":".join(f"/opt/{number}" for number in range(99)) + ":/usr/lib/private"
+    for other in ("$LIB/private", "$LIB:/usr/lib/private", "../lib/private:/usr/lib/private", many):
         twin.write("/usr/bin/git", twin.elf("libown.so.1", runpath=other))
         assert not found(twin, before)
 

@@ -37,6 +37,10 @@ _MOST_NAMED, _MOST_FOLDERS = 4096, 32
 """Folders that a library and what wants it name, and those of them that are not the same."""
 
 
+def _expanded(folder: str, origin: str) -> str:
+    return folder.replace("${ORIGIN}", origin).replace("$ORIGIN", origin)
+
+
 def _list_of(platform: Platform) -> str:
     return f"/etc/ld-musl-{name_in(ARCHITECTURES, platform)}.path"
 
@@ -101,6 +105,9 @@ class Musl(Loader):
                 library = self._first(name, (*own, *self._defaults))
                 if library is None or len(names) >= MOST_LIBRARIES or len(own) > _MOST_FOLDERS:
                     return None
+                if not all(folder.startswith("/") for folder in own):
+                    # One of the folder that the program is started in.
+                    return None
                 names[name] = library
                 folders.update(own)
                 files.append(_Library(library, each))
@@ -117,11 +124,11 @@ class Musl(Loader):
         each: _Library | None = wanting
         while each is not None:
             needs = self._needs(each.path)
-            for folder in needs.paths if needs else ():
-                origin = os.path.dirname(each.path)
-                expanded = folder.replace("${ORIGIN}", origin).replace("$ORIGIN", origin)
-                if expanded.startswith("/") and "$" not in expanded:
-                    yield os.path.normpath(expanded)
+            origin = os.path.dirname(each.path)
+            paths = [_expanded(folder, origin) for folder in needs.paths] if needs else []
+            # Where it cannot expand one of them, musl's loader takes none.
+            if not any("$" in folder for folder in paths):
+                yield from (os.path.normpath(folder) for folder in paths if folder)
             each = each.wanted_by
 
     def _needs(self, path: str) -> Needs | None:
