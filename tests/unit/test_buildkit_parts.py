@@ -239,6 +239,7 @@ def test_an_image_and_a_stage_of_one_name() -> None:
         ("write /x: no space left on device", StoreError, "disk-full", ""),
         ("granting entitlement network.host is not allowed by the daemon", UsageError, "not-entitled", ""),
         ("failed to build: unable to derive the IP value for host-gateway: x", HostError, "builder-gateway", ""),
+        ('invalid IP address in add-host: "host-gateway"', HostError, "builder-gateway", ""),
         ("something new", XxError, "buildkit-failed", ""),
     ],
 )  # fmt: skip

@@ -68,6 +68,18 @@ def test_steps_of_a_cache_are_told_in_their_order() -> None:
     ]  # fmt: skip
 
 
+def test_what_is_held_back_is_told_when_the_build_ends() -> None:
+    plan, told = fake_plan(), []
+    first, second = (digest_of_step(plan, *each) for each in (("apt-get",), ("--version", ARM64)))
+    tell = InOrder([first, second], told.append)
+    done = StepDone(second, 2.0, 0.0, cached=True)
+    tell(done)
+    assert told == []
+    tell.end()
+    tell.end()
+    assert told == [done]
+
+
 def test_bytes_that_go_to_and_from_registries() -> None:
     plan, plain, raw = fake_plan(), io.StringIO(), io.StringIO()
     events = [Transfer("pulling a\x1b[2J", 0, 3_000_000), Transfer("pushing b", 0, 5), Exporting("writing"),

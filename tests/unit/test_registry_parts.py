@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import signal
@@ -205,6 +206,28 @@ def test_two_pulls_at_once_write_one_file(memory: Memory, store: Store) -> None:
         thread.join()
     asked = layers_asked(memory)
     assert len(asked) == len(set(asked)) == 3 and not kept(store), asked
+
+
+@pytest.mark.parametrize(("error", "lasts"), [(errno.EIO, True), (errno.ENOSPC, False)])
+def test_a_write_that_fails(store: Store, monkeypatch: pytest.MonkeyPatch, error: int, lasts: bool) -> None:
+    leave(store)
+    real = os.write
+
+    def write(fd: int, data: bytes) -> int:
+        if len(data) <= 100:
+            raise OSError(error, os.strerror(error))
+        return real(fd, data[:-100])
+
+    wanted = Descriptor(LAYER, DIGEST, len(LAYER_BYTES))
+    with PartialBlob(store, wanted) as out:
+        with monkeypatch.context() as broken:
+            broken.setattr("xxpy.build.partial.os.write", write)
+            with pytest.raises(StoreError):
+                out.write(LAYER_BYTES[PART : PART + 1000])
+        assert out.size == (PART if lasts else 0)
+        out.write(LAYER_BYTES[out.size :])
+        out.commit()
+    assert store.read(DIGEST) == LAYER_BYTES and not kept(store)
 
 
 def test_partial_files_are_swept_when_they_are_old(store: Store) -> None:

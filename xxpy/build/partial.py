@@ -17,6 +17,7 @@ from xxpy.build.descriptor import Descriptor, hex_of
 from xxpy.build.disk import storing, sync_directory
 from xxpy.build.store import Store
 from xxpy.build.temporary import PARTIAL
+from xxpy.errors import StoreError
 
 _PIECE = 1 << 20
 
@@ -72,14 +73,18 @@ class PartialBlob:
             self._fd = -1
 
     def write(self, data: bytes) -> None:
-        """Append ``data``. Raises StoreError (``disk-full``: then what was there is gone, for it may be the cause)."""
+        """Append ``data``, or nothing. Raises StoreError; with a full disk what was there is gone, as it may be why."""
         view = memoryview(data)
         try:
             with storing(self._store.root):
                 while view:
                     view = view[os.write(self._fd, view) :]
-        except BaseException:
-            self.restart()
+        except BaseException as error:
+            if isinstance(error, StoreError) and error.reason == "disk-full":
+                self.restart()
+            else:
+                os.ftruncate(self._fd, self.size)
+                os.lseek(self._fd, self.size, os.SEEK_SET)
             raise
         self._hash.update(data)
         self.size += len(data)

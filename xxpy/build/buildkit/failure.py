@@ -33,6 +33,8 @@ _DOCKERFILE = re.compile(
     r"unknown instruction|unknown flag|target stage|circular dependency|requires .* argument"
     r"|invalid (?:field|reference)|base name|failed to process|unexpected|failed to parse"
 )
+_GATEWAY = re.compile(r"IP value for host-gateway|add-host: ['\"]?host-gateway")
+"""buildx's words, and BuildKit's front end's."""
 _ENTITLED = re.compile(r"granting entitlement|entitlement .*(?:not allowed|denied)|not allowed by build(?:kit|er)")
 
 
@@ -98,7 +100,7 @@ def _other(said: str, builder: Builder, place: str, dockerfile: str) -> XxError:
             remedy="--allow it, and have the builder allow it: its buildkitd's --allow-insecure-entitlement",
             reason="not-entitled",
         )
-    if "host-gateway" in said:
+    if _GATEWAY.search(said):
         return HostError(
             f"the builder {builder.name} does not say what host-gateway is",
             remedy="name the address: --add-host NAME:ADDRESS; or build with --builder embedded",

@@ -33,6 +33,7 @@ from xxpy.build.twins.dispatcher import dispatcher
 from xxpy.build.twins.find import APT_CONF, CROSS, PLACE, TWIN, Roots, apt_conf, find_twins
 from xxpy.build.twins.golang import find_go
 from xxpy.build.twins.llvm import find_llvm
+from xxpy.build.twins.manager import Manager
 from xxpy.build.twins.retold import SHOWN as RETOLD
 from xxpy.build.twins.retold import find_retold
 from xxpy.build.twins.rust import FOLDERS, HELPER, LINKER, MACROS, SHOWN, find_rust
@@ -91,7 +92,7 @@ class Accelerator:
         self._work = work
         self._host = host
         self._qemu = {each.arch: each for each in qemu}
-        self._found: dict[tuple[Platform, bytes, bytes], _Same] = {}
+        self._found: dict[tuple[Platform, bytes, bytes, tuple[Chain, ...]], _Same] = {}
         folder = store.root / "twins"
         self.emulators: tuple[Emulator, ...] = tuple(
             replace(each, path=str(dispatcher(folder, each))) for each in self._qemu.values()
@@ -112,7 +113,7 @@ class Accelerator:
         """
         with self.plain(platform) as shown, view(self._work, twin) as root, view(self._work, before) as below:
             roots = Roots(root, below, self._host, platform)
-            same = self._same(roots)
+            same = self._same(roots, (twin, before) if roots.manager is Manager.APK else ())
             entries, shown.reason = [*same.entries, *find_go(roots), *find_llvm(roots)], same.reason
             shown.binds.append(BindMount(str(same.retold), RETOLD))
             rust = find_rust(roots)
@@ -145,9 +146,12 @@ class Accelerator:
         with contextlib.suppress(FileExistsError):
             os.rename(shown.macros, kept / snapshot)
 
-    def _same(self, roots: Roots) -> _Same:
-        """The entries that the package manager's word is enough for: looked for once where that is the same."""
-        key = (roots.target, roots.packages.digest, roots.packages_before.digest)
+    def _same(self, roots: Roots, chains: tuple[Chain, ...]) -> _Same:
+        """The entries that the package manager's word is enough for: looked for once where that is the same.
+
+        And the ``chains`` too: what musl's loader would find is in no package manager's word.
+        """
+        key = (roots.target, roots.packages.digest, roots.packages_before.digest, chains)
         if key not in self._found:
             folder = self._work / f"retold-{secrets.token_hex(4)}"
             folder.mkdir()

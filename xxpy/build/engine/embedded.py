@@ -164,6 +164,8 @@ class _Solver:
                 # The folder of the drafts goes while other steps may still write to theirs.
                 self._cache.close()
                 raise
+            finally:
+                self._tell.end()
             self._syncer.nudge()
             verify(self._store, self._job, self._chains, work, self._tell)
             outcome = _outcome(self._store, self._job, self._images(), self._steps, self._chains)
@@ -176,10 +178,8 @@ class _Solver:
         if not self._job.image:
             return []
         self._tell(Exporting("writing layers and manifests"))
-        return [
-            make_image(self._store, self._job, result, self._keys, self._packing.layer)
-            for result in self._graph.results
-        ]
+        store, job, packed = self._store, self._job, self._packing.layer
+        return [make_image(store, job, result, self._keys, packed) for result in self._graph.results]
 
     def _is_told(self, vertex: Vertex) -> bool:
         """Whether it was fetched before the worker began, which has told of it."""

@@ -35,6 +35,13 @@ class InOrder:
             while self._order and self._order[0] in self._held:
                 self._tell(self._held.pop(self._order.popleft()))
 
+    def end(self) -> None:
+        """Hand on what is still held back: the build has ended, and what it waited for does not come."""
+        with self._lock:
+            for digest in self._order:
+                if digest in self._held:
+                    self._tell(self._held.pop(digest))
+
 
 def cached_steps(records: Mapping[Digest, Record]) -> dict[Digest, StepOutcome]:
     """What is told in the end of the steps that ``records`` answer."""

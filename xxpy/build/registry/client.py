@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 TRIES = 5
 """How often a request is made that may fare better another time."""
+MOST_ROUNDS = 64
+"""How often one blob, either way, may break off after some bytes."""
 MOST_WAIT = 60.0
 """Seconds that a server may ask to be left alone."""
 

@@ -8,13 +8,11 @@ from __future__ import annotations
 from xxpy.build.descriptor import Descriptor
 from xxpy.build.partial import PartialBlob
 from xxpy.build.registry.answers import BROKEN, DENIED, MISMATCH, STATUS, TIMEOUT, WRONG, refused
-from xxpy.build.registry.client import TRIES, Client
+from xxpy.build.registry.client import MOST_ROUNDS, TRIES, Client
 from xxpy.build.registry.transfer import Meter
 from xxpy.build.store import Store
 from xxpy.errors import RegistryError
 
-_MOST_ROUNDS = 64
-"""How often one blob may break off after some bytes."""
 _ANEW = (WRONG, STATUS, DENIED, MISMATCH)
 """Reasons for which what there is of a blob is thrown away: it may be damaged, or no part may be asked for."""
 
@@ -75,7 +73,7 @@ class _Download:
                 break
             failures = 1 if out.size > began else failures + 1
             short = refused(client.host, f"gives {out.size} of {self._blob.size} bytes of {self._what}", WRONG)
-            if failures == TRIES or rounds == _MOST_ROUNDS:
+            if failures == TRIES or rounds == MOST_ROUNDS:
                 raise problem or short
             client.wait(failures, f"{problem.message} ({self._what})" if problem else short.message)
         if out.digest != self._blob.digest:

@@ -14,15 +14,13 @@ from urllib.parse import quote, urljoin
 
 from xxpy.build.descriptor import Descriptor
 from xxpy.build.registry.answers import AWAY, BROKEN, BUSY, FAILS, MISMATCH, TIMEOUT, UNREACHABLE, WRONG, refused
-from xxpy.build.registry.client import TRIES, Client
+from xxpy.build.registry.client import MOST_ROUNDS, TRIES, Client
 from xxpy.build.registry.transfer import Meter
 from xxpy.build.store import Store
 from xxpy.errors import RegistryError
 
 _AGAIN = (BROKEN, TIMEOUT, UNREACHABLE, FAILS, BUSY, AWAY)
 """Reasons for which an upload goes on or begins again."""
-_MOST_ROUNDS = 64
-"""How often one blob may break off after some bytes."""
 _RANGE = re.compile(r"(?:bytes=)?0-([0-9]{1,15})")
 _BYTES = {"Content-Type": "application/octet-stream"}
 
@@ -57,7 +55,7 @@ class _Upload:
 
     def run(self, source: str) -> None:
         failures = 0
-        for _ in range(_MOST_ROUNDS):
+        for _ in range(MOST_ROUNDS):
             before, self._reached = self._reached, self._asked_how_far()
             failures = 0 if self._reached > before else failures
             try:
