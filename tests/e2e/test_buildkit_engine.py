@@ -243,7 +243,7 @@ def test_progress_and_the_bill(both: Both) -> None:
 def test_a_run_that_fails(both: Both) -> None:
     done = both.build("kit", "FROM busybox\nRUN true\nRUN echo words; exit 7\n")
     assert done.code == 6 and " | words" in done.err, done
-    assert error_of(done).startswith("ERROR: Dockerfile:3: RUN echo words; exit 7 ended with exit code 7")
+    assert "/Dockerfile:3: RUN echo words; exit 7 ended with exit code 7" in error_of(done)
 
 
 @pytest.mark.parametrize(
