@@ -34,7 +34,7 @@ from xxpy.platforms import Platform, qemu_arch
 
 PUBLISHED = ROOT / "tests/e2e/twins"
 INSTALL = "apt-get update -q && apt-get install -q -y --no-install-recommends"
-SOURCE = """RUN sed -n 's/^deb /deb-src /p' /etc/apt/sources.list >/etc/apt/sources.list.d/source.list && \\
+SOURCE = """RUN sed -n '/security/!s/^deb /deb-src /p' /etc/apt/sources.list >/etc/apt/sources.list.d/source.list && \\
     apt-get update -q && apt-get source -q --download-only zstd && \\
     mkdir zstd && tar -xf ./*.orig.tar.* --strip-components=1 -C zstd
 """

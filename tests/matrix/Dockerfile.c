@@ -2,11 +2,11 @@
 ARG BASE=debian:trixie
 FROM --platform=$BUILDPLATFORM xx AS xx
 
-# The same sources on every suite.
+# The same sources on every suite, the release's own: a security update has no other .orig.tar.
 FROM --platform=$BUILDPLATFORM debian:trixie AS source
 RUN <<EOF
 set -eu
-sed -n 's/^deb /deb-src /p' /etc/apt/sources.list >/etc/apt/sources.list.d/source.list
+sed -n '/security/!s/^deb /deb-src /p' /etc/apt/sources.list >/etc/apt/sources.list.d/source.list
 apt-get update -q
 apt-get install -q -y --no-install-recommends xz-utils bzip2 >/dev/null
 EOF
