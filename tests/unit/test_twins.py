@@ -18,10 +18,11 @@ from xxpy.build.keys import compute_keys
 from xxpy.build.plan import How, make_plan
 from xxpy.build.probes import State, probe_twins
 from xxpy.build.twins import dispatcher
+from xxpy.build.twins.alpine import ALPINE
 from xxpy.build.twins.compare import compare, in_words
 from xxpy.build.twins.find import APT_CONF, Roots, apt_conf, find_twins
 from xxpy.build.twins.retold import find_retold
-from xxpy.build.twins.rules import SAME
+from xxpy.build.twins.rules import SAME, Rule
 from xxpy.build.twins.table import MAGIC, NAME, VARIABLE, Entry, Guard, Kind, encode
 from xxpy.errors import HostError
 from xxpy.platforms import Platform
@@ -364,6 +365,13 @@ def test_byte_code_may_differ_in_its_sources_time_alone(tmp_path: Path) -> None:
 
 def rlib(metadata: bytes, code: bytes) -> bytes:
     return archive(("lib.rmeta", metadata), ("app.o", code))
+
+
+@pytest.mark.parametrize("rules", [SAME, ALPINE], ids=["debian", "alpine"])
+@pytest.mark.parametrize("name", ["curl", "wget"])
+def test_who_names_its_machine_is_not_asked_for_it(rules: tuple[Rule, ...], name: str) -> None:
+    (rule,) = (each for each in rules if each.packages == (name,))
+    assert {Guard(Kind.NO_ARGUMENT, "--version"), Guard(Kind.NO_LETTER, "V")} <= set(rule.guards)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pathlib import Path
 from xxpy.build.engine.rooted import read_inside
 from xxpy.build.twins.apk import ARCH, CONFIGS
 from xxpy.build.twins.busybox import starts_programs
-from xxpy.build.twins.rules import GIT_GUARDS, NO_VERSION, Rule, without
+from xxpy.build.twins.rules import GIT_GUARDS, NO_VERSION, NO_VERSION_IN_FLAGS, Rule, without
 from xxpy.build.twins.table import VARIABLE, Guard, Kind
 from xxpy.platforms import Platform, alpine_arch
 
@@ -168,8 +168,8 @@ ALPINE: tuple[Rule, ...] = (
         but=("/usr/libexec/git-core/git-bugreport",),
         guards=GIT_GUARDS,
     ),
-    Rule(("curl",), ("/usr/bin/curl",), "what a server answers", guards=NO_VERSION),
-    Rule(("wget",), ("/usr/bin/wget",), "what a server answers", guards=NO_VERSION),
+    Rule(("curl",), ("/usr/bin/curl",), "what a server answers", guards=NO_VERSION_IN_FLAGS),
+    Rule(("wget",), ("/usr/bin/wget",), "what a server answers", guards=NO_VERSION_IN_FLAGS),
     Rule(("ssl_client",), ("/usr/bin/ssl_client",), "what a server answers to busybox's wget"),
     Rule(
         ("openssl",),

@@ -25,6 +25,8 @@ def without(*arguments: str) -> tuple[Guard, ...]:
 
 NO_VERSION = without("--version", "-V")
 """What prints the architecture that a program was built for."""
+NO_VERSION_IN_FLAGS = (*NO_VERSION, Guard(Kind.NO_LETTER, "V"))
+"""The same where flags of a letter may be written as one (``-sV``)."""
 GIT_GUARDS = without("version", "--build-options", "diagnose")
 """The same of git: ``git --version --build-options`` names the processor, and a diagnosis has that in it."""
 
@@ -156,8 +158,8 @@ SAME: tuple[Rule, ...] = (
         but=("/usr/lib/git-core/git-bugreport",),
         guards=GIT_GUARDS,
     ),
-    Rule(("curl",), ("/usr/bin/curl",), "what a server answers", guards=NO_VERSION),
-    Rule(("wget",), ("/usr/bin/wget",), "what a server answers", guards=NO_VERSION),
+    Rule(("curl",), ("/usr/bin/curl",), "what a server answers", guards=NO_VERSION_IN_FLAGS),
+    Rule(("wget",), ("/usr/bin/wget",), "what a server answers", guards=NO_VERSION_IN_FLAGS),
     Rule(
         ("openssl",),
         ("/usr/bin/openssl",),
