@@ -33,7 +33,6 @@ from xxpy.build.twins.dispatcher import dispatcher
 from xxpy.build.twins.find import APT_CONF, CROSS, PLACE, TWIN, Roots, apt_conf, find_twins
 from xxpy.build.twins.golang import find_go
 from xxpy.build.twins.llvm import find_llvm
-from xxpy.build.twins.manager import Manager
 from xxpy.build.twins.retold import SHOWN as RETOLD
 from xxpy.build.twins.retold import find_retold
 from xxpy.build.twins.rust import FOLDERS, HELPER, LINKER, MACROS, SHOWN, find_rust
@@ -113,7 +112,7 @@ class Accelerator:
         """
         with self.plain(platform) as shown, view(self._work, twin) as root, view(self._work, before) as below:
             roots = Roots(root, below, self._host, platform)
-            same = self._same(roots, (twin, before) if roots.manager is Manager.APK else ())
+            same = self._same(roots, () if roots.by_packages else (twin, before))
             entries, shown.reason = [*same.entries, *find_go(roots), *find_llvm(roots)], same.reason
             shown.binds.append(BindMount(str(same.retold), RETOLD))
             rust = find_rust(roots)
@@ -147,10 +146,7 @@ class Accelerator:
             os.rename(shown.macros, kept / snapshot)
 
     def _same(self, roots: Roots, chains: tuple[Chain, ...]) -> _Same:
-        """The entries that the package manager's word is enough for: looked for once where that is the same.
-
-        And the ``chains`` too: what musl's loader would find is in no package manager's word.
-        """
+        """The entries of what packages have brought: looked for once where those, and the ``chains``, are the same."""
         key = (roots.target, roots.packages.digest, roots.packages_before.digest, chains)
         if key not in self._found:
             folder = self._work / f"retold-{secrets.token_hex(4)}"

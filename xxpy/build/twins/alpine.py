@@ -12,7 +12,7 @@ from pathlib import Path
 from xxpy.build.engine.rooted import read_inside
 from xxpy.build.twins.apk import ARCH, CONFIGS
 from xxpy.build.twins.busybox import starts_programs
-from xxpy.build.twins.rules import GIT_GUARDS, NO_VERSION, NO_VERSION_IN_FLAGS, Rule, without
+from xxpy.build.twins.rules import EVERYWHERE, GIT_GUARDS, LLD_GUARDS, NO_VERSION, Rule, without
 from xxpy.build.twins.table import VARIABLE, Guard, Kind
 from xxpy.platforms import Platform, alpine_arch
 
@@ -72,7 +72,6 @@ _APK = (
     "verify",
 )
 _PYTHON = ("-mpy_compile", "-mcompileall", "-cimport sys; print(sys.implementation.cache_tag)")
-_DECOMPRESS = ("-d", "-dc", "-dcf", "--decompress", "--uncompress", "-cd")
 # --help tells when a program was built.
 _NO_HELP = without("--help")
 
@@ -121,35 +120,12 @@ ALPINE: tuple[Rule, ...] = (
         but=("/bin/coreutils", "/usr/bin/coreutils"),
     ),
     Rule(("dash",), ("/usr/bin/dash",), "as the shell of Debian"),
-    Rule(("sed",), ("/usr/bin/sed",), "texts"),
-    Rule(("grep",), ("/usr/bin/grep",), "texts"),
-    Rule(("findutils",), ("/usr/bin/find", "/usr/bin/xargs"), "files; what xargs starts is decided anew"),
-    Rule(("diffutils",), ("/usr/bin/cmp", "/usr/bin/diff"), "texts", guards=without("--version")),
-    Rule(("patch",), ("/usr/bin/patch",), "texts", guards=without("--version")),
-    Rule(("m4",), ("/usr/bin/m4",), "texts", guards=without("--version")),
-    Rule(("tar",), ("/usr/bin/tar",), "archives have one byte order", guards=without("--version")),
-    Rule(("cpio",), ("/usr/bin/cpio",), "of its formats only bin has the machine's byte order", endian=True),
-    Rule(("gzip",), ("/usr/bin/gzip",), "deflate in portable C, the same bits everywhere", guards=NO_VERSION),
-    Rule(("bzip2",), ("/usr/bin/bzip2",), "one algorithm, the same bits everywhere", guards=NO_VERSION),
+    *EVERYWHERE,
     Rule(("xz",), ("/usr/bin/xz",), "liblzma's output does not depend on the machine", guards=NO_VERSION),
-    Rule(
-        ("zstd",),
-        ("/usr/bin/zstd",),
-        "unpacking has one result; packing chooses another match finder where there is no SIMD",
-        guards=(Guard(Kind.HAS_ARGUMENT, _DECOMPRESS), *NO_VERSION),
-    ),
-    Rule(("unzip",), ("/usr/bin/unzip",), "unpacking has one result", guards=without("-v")),
-    Rule(("make",), ("/usr/bin/make",), "what it starts is decided anew", guards=without("-v", "--version", "-p")),
     Rule(
         ("samurai", "ninja-build"),
         ("/usr/bin/samu", "/usr/lib/ninja-build/bin/ninja", "/usr/bin/ninja"),
         "what it starts is decided anew",
-    ),
-    Rule(
-        ("cmake",),
-        ("/usr/bin/cmake",),
-        "its tools for makefiles: links, dependencies, progress; all else asks for the machine",
-        guards=(Guard(Kind.FIRST_ARGUMENT, ("-E",)), *without("capabilities")),
     ),
     Rule(
         ("python3",),
@@ -168,24 +144,12 @@ ALPINE: tuple[Rule, ...] = (
         but=("/usr/libexec/git-core/git-bugreport",),
         guards=GIT_GUARDS,
     ),
-    Rule(("curl",), ("/usr/bin/curl",), "what a server answers", guards=NO_VERSION_IN_FLAGS),
-    Rule(("wget",), ("/usr/bin/wget",), "what a server answers", guards=NO_VERSION_IN_FLAGS),
     Rule(("ssl_client",), ("/usr/bin/ssl_client",), "what a server answers to busybox's wget"),
-    Rule(
-        ("openssl",),
-        ("/usr/bin/openssl",),
-        "links named by hashes, and certificates",
-        guards=(Guard(Kind.FIRST_ARGUMENT, ("rehash", "x509")),),
-    ),
-    Rule(("rsync",), ("/usr/bin/rsync",), "files", guards=NO_VERSION),
     Rule(
         ("lld", "lld[0-9]*"),
         ("/usr/lib/llvm*/bin/lld", "/usr/bin/lld"),
         "it links for what its input is of, as its name and arguments say",
-        guards=(
-            *without("--version", "-v", "-V"),
-            *(Guard(Kind.NO_ARGUMENT_PREFIX, f"{dash}load") for dash in ("-", "--")),
-        ),
+        guards=LLD_GUARDS,
     ),
     Rule(
         ("llvm[0-9]*",),
@@ -193,10 +157,6 @@ ALPINE: tuple[Rule, ...] = (
         "object files of any machine",
         guards=without("--version", "-V", "--help"),
     ),
-    Rule(("gettext",), ("/usr/bin/msgfmt", "/usr/bin/msgmerge", "/usr/bin/xgettext"), "texts", endian=True),
     Rule(("bison",), ("/usr/bin/bison",), "texts", guards=NO_VERSION),
-    Rule(("flex",), ("/usr/bin/flex",), "texts", guards=NO_VERSION),
-    Rule(("gperf",), ("/usr/bin/gperf",), "texts"),
-    Rule(("file",), ("/usr/bin/file",), "it reads its magic from the root", endian=True),
 )  # fmt: skip
 """Programs of Alpine's packages with the same result whatever runs them."""

@@ -49,7 +49,7 @@ def starts_programs(twin: Path, before: Path, path: str, target: Platform) -> bo
 def read_settings(root: Path, path: str) -> Mapping[str, str]:
     """The settings that the busybox at ``path`` was built with, as ``.config`` has them, without ``CONFIG_``.
 
-    What is not set is left out. None where they are not in it.
+    What is not set is left out. Empty where they are not in it.
     """
     data = _read(root, path)
     at = -1

@@ -101,6 +101,11 @@ class Roots:
         """What starts the twin root's dynamic programs in the step; None where nothing can."""
         return _SYSTEMS[self.manager].loader(self) if self.manager in _SYSTEMS else None
 
+    @property
+    def by_packages(self) -> bool:
+        """Whether roots with the same packages have the same twins."""
+        return self.manager not in _SYSTEMS or _SYSTEMS[self.manager].by_packages
+
     def may_stand_in(self, package: str, emulated: str = "", *, rebuilt: bool = False) -> bool:
         """Whether a twin out of ``package`` may be of use, whose name in the emulated root may be ``emulated``.
 
@@ -144,11 +149,15 @@ class Program:
 
 @dataclass(frozen=True)
 class _System:
-    """What the programs of a package manager's roots have twins by: ``loader`` finds what starts them."""
+    """What the programs of a package manager's roots have twins by: ``loader`` finds what starts them.
+
+    ``by_packages`` says that the packages of both roots alone decide which have; else other libraries do, too.
+    """
 
     rules: tuple[Rule, ...]
     loader: Callable[[Roots], Loader | None]
     no_loader: str
+    by_packages: bool = True
 
 
 _SYSTEMS: Mapping[Manager, _System] = {
@@ -161,6 +170,7 @@ _SYSTEMS: Mapping[Manager, _System] = {
         ALPINE,
         lambda roots: find_musl(roots.twin, TWIN, roots.before, roots.host, roots.target),
         "the twin root has no loader that can stand in (musl 1.1.17 or newer, /etc/ld-musl-*.path alike in both roots)",
+        by_packages=False,
     ),
 }
 

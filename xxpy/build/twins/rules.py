@@ -29,6 +29,11 @@ NO_VERSION_IN_FLAGS = (*NO_VERSION, Guard(Kind.NO_LETTER, "V"))
 """The same where flags of a letter may be written as one (``-sV``)."""
 GIT_GUARDS = without("version", "--build-options", "diagnose")
 """The same of git: ``git --version --build-options`` names the processor, and a diagnosis has that in it."""
+LLD_GUARDS = (
+    *without("--version", "-v", "-V"),
+    *(Guard(Kind.NO_ARGUMENT_PREFIX, f"{dash}load") for dash in ("-", "--")),
+)
+"""What has lld tell of this machine, or load a plugin of the root."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,47 @@ _PERL_SCRIPTS = (
     *(f"/usr/bin/{name}-1.{minor}" for minor in range(16, 20) for name in ("aclocal", "automake")),
 )  # fmt: skip
 
+EVERYWHERE: tuple[Rule, ...] = (
+    Rule(("sed",), ("/usr/bin/sed",), "texts"),
+    Rule(("grep",), ("/usr/bin/grep",), "texts"),
+    Rule(("findutils",), ("/usr/bin/find", "/usr/bin/xargs"), "files; what xargs starts is decided anew"),
+    Rule(("diffutils",), ("/usr/bin/cmp", "/usr/bin/diff"), "texts", guards=without("--version")),
+    Rule(("patch",), ("/usr/bin/patch",), "texts", guards=without("--version")),
+    Rule(("m4",), ("/usr/bin/m4",), "texts", guards=without("--version")),
+    Rule(("tar",), ("/usr/bin/tar",), "archives have one byte order", guards=without("--version")),
+    Rule(("cpio",), ("/usr/bin/cpio",), "of its formats only bin has the machine's byte order", endian=True),
+    Rule(("gzip",), ("/usr/bin/gzip",), "deflate in portable C, the same bits everywhere", guards=NO_VERSION),
+    Rule(("bzip2",), ("/usr/bin/bzip2",), "one algorithm, the same bits everywhere", guards=NO_VERSION),
+    Rule(
+        ("zstd",),
+        ("/usr/bin/zstd",),
+        "unpacking has one result; packing chooses another match finder where there is no SIMD",
+        guards=(Guard(Kind.HAS_ARGUMENT, ("-d", "-dc", "-dcf", "--decompress", "--uncompress", "-cd")), *NO_VERSION),
+    ),
+    Rule(("unzip",), ("/usr/bin/unzip",), "unpacking has one result", guards=without("-v")),
+    Rule(("make",), ("/usr/bin/make",), "what it starts is decided anew", guards=without("-v", "--version", "-p")),
+    Rule(
+        ("cmake",),
+        ("/usr/bin/cmake",),
+        "its tools for makefiles: links, dependencies, progress; all else asks for the machine",
+        guards=(Guard(Kind.FIRST_ARGUMENT, ("-E",)), *without("capabilities")),
+    ),
+    Rule(("curl",), ("/usr/bin/curl",), "what a server answers", guards=NO_VERSION_IN_FLAGS),
+    Rule(("wget",), ("/usr/bin/wget",), "what a server answers", guards=NO_VERSION_IN_FLAGS),
+    Rule(
+        ("openssl",),
+        ("/usr/bin/openssl",),
+        "links named by hashes, and certificates",
+        guards=(Guard(Kind.FIRST_ARGUMENT, ("rehash", "x509")),),
+    ),
+    Rule(("rsync",), ("/usr/bin/rsync",), "files", guards=NO_VERSION),
+    Rule(("gettext",), ("/usr/bin/msgfmt", "/usr/bin/msgmerge", "/usr/bin/xgettext"), "texts", endian=True),
+    Rule(("flex",), ("/usr/bin/flex",), "texts", guards=NO_VERSION),
+    Rule(("gperf",), ("/usr/bin/gperf",), "texts"),
+    Rule(("file",), ("/usr/bin/file",), "it reads its magic from the root", endian=True),
+)
+"""What Debian and Alpine have by the same names."""
+
 SAME: tuple[Rule, ...] = (
     Rule(
         ("dash",), ("/usr/bin/dash",), "a POSIX shell: what it does depends on what it starts, and that is decided anew"
@@ -84,32 +130,9 @@ SAME: tuple[Rule, ...] = (
             for name in ("uname", "arch", "stdbuf", "printf", "seq", "numfmt", "sort", "od", "nproc")
         ),
     ),
-    Rule(("sed",), ("/usr/bin/sed",), "texts"),
-    Rule(("grep",), ("/usr/bin/grep",), "texts"),
-    Rule(("findutils",), ("/usr/bin/find", "/usr/bin/xargs"), "files; what xargs starts is decided anew"),
-    Rule(("diffutils",), ("/usr/bin/cmp", "/usr/bin/diff"), "texts", guards=without("--version")),
-    Rule(("patch",), ("/usr/bin/patch",), "texts", guards=without("--version")),
-    Rule(("m4",), ("/usr/bin/m4",), "texts", guards=without("--version")),
-    Rule(("tar",), ("/usr/bin/tar",), "archives have one byte order", guards=without("--version")),
-    Rule(("cpio",), ("/usr/bin/cpio",), "of its formats only bin has the machine's byte order", endian=True),
-    Rule(("gzip",), ("/usr/bin/gzip",), "deflate in portable C, the same bits everywhere", guards=NO_VERSION),
-    Rule(("bzip2",), ("/usr/bin/bzip2",), "one algorithm, the same bits everywhere", guards=NO_VERSION),
+    *EVERYWHERE,
     Rule(("xz-utils",), ("/usr/bin/xz",), "liblzma's output does not depend on the machine", guards=NO_VERSION),
-    Rule(
-        ("zstd",),
-        ("/usr/bin/zstd",),
-        "unpacking has one result; packing chooses another match finder where there is no SIMD",
-        guards=(Guard(Kind.HAS_ARGUMENT, ("-d", "-dc", "-dcf", "--decompress", "--uncompress", "-cd")), *NO_VERSION),
-    ),
-    Rule(("unzip",), ("/usr/bin/unzip",), "unpacking has one result", guards=without("-v")),
-    Rule(("make",), ("/usr/bin/make",), "what it starts is decided anew", guards=without("-v", "--version", "-p")),
     Rule(("ninja-build",), ("/usr/bin/ninja",), "what it starts is decided anew"),
-    Rule(
-        ("cmake",),
-        ("/usr/bin/cmake",),
-        "its tools for makefiles: links, dependencies, progress; all else asks for the machine",
-        guards=(Guard(Kind.FIRST_ARGUMENT, ("-E",)), *without("capabilities")),
-    ),
     Rule(
         ("apt",),
         ("/usr/bin/apt", "/usr/bin/apt-get", "/usr/bin/apt-cache", "/usr/bin/apt-mark"),
@@ -158,15 +181,6 @@ SAME: tuple[Rule, ...] = (
         but=("/usr/lib/git-core/git-bugreport",),
         guards=GIT_GUARDS,
     ),
-    Rule(("curl",), ("/usr/bin/curl",), "what a server answers", guards=NO_VERSION_IN_FLAGS),
-    Rule(("wget",), ("/usr/bin/wget",), "what a server answers", guards=NO_VERSION_IN_FLAGS),
-    Rule(
-        ("openssl",),
-        ("/usr/bin/openssl",),
-        "links named by hashes, and certificates",
-        guards=(Guard(Kind.FIRST_ARGUMENT, ("rehash", "x509")),),
-    ),
-    Rule(("rsync",), ("/usr/bin/rsync",), "files", guards=NO_VERSION),
     Rule(
         ("libc-bin",),
         ("/usr/bin/localedef",),
@@ -178,10 +192,7 @@ SAME: tuple[Rule, ...] = (
         ("lld-*",),
         ("/usr/lib/llvm-*/bin/lld",),
         "it links for what its input is of, as its name and arguments say",
-        guards=(
-            *without("--version", "-v", "-V"),
-            *(Guard(Kind.NO_ARGUMENT_PREFIX, f"{dash}load") for dash in ("-", "--")),
-        ),
+        guards=LLD_GUARDS,
     ),
     Rule(
         ("llvm-*",),
@@ -189,11 +200,7 @@ SAME: tuple[Rule, ...] = (
         "object files of any machine",
         guards=without("--version", "-V", "--help"),
     ),
-    Rule(("gettext",), ("/usr/bin/msgfmt", "/usr/bin/msgmerge", "/usr/bin/xgettext"), "texts", endian=True),
     Rule(("bison",), ("/usr/bin/bison.yacc", "/usr/bin/bison"), "texts", guards=NO_VERSION),
-    Rule(("flex",), ("/usr/bin/flex",), "texts", guards=NO_VERSION),
-    Rule(("gperf",), ("/usr/bin/gperf",), "texts"),
-    Rule(("file",), ("/usr/bin/file",), "it reads its magic from the root", endian=True),
     Rule(
         ("texlive-binaries", "texlive-luatex"),
         ("/usr/bin/luatex", "/usr/bin/luahbtex"),
