@@ -6,17 +6,16 @@ import difflib
 import re
 import sys
 from collections.abc import Iterable
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from xxpy.cli.shared import print_error, unwritable_stdout
+from xxpy.cli.shared import told
 from xxpy.errors import UsageError
 
 _ALIKE = 0.7
 _MOST_ALIKE = 2
-_INTERRUPTED = 130
 _TOO_MANY = re.compile(r"unexpected extra arguments? \((.*)\)", re.DOTALL)
 
 
@@ -66,28 +65,18 @@ class Program(Group):
         """See `click.Group.main`."""
         alone = kwargs.get("standalone_mode", True)
         kwargs["standalone_mode"] = False
-        try:
+        with told():
             try:
                 code = super().main(*args, **kwargs)
+            except click.Abort:
+                raise KeyboardInterrupt from None
+            except click.ClickException as error:
+                raise explained(error) from None
             finally:
                 sys.stdout.flush()
-        except OSError as error:
-            raise unwritable_stdout(error) from None
-        except click.Abort:
-            sys.stderr.write("ERROR: interrupted\n")
-            raise SystemExit(_INTERRUPTED) from None
-        except UsageError as error:
-            _end(error)
-        except click.ClickException as error:
-            _end(explained(error))
         if alone:
             raise SystemExit(code if isinstance(code, int) else 0)
         return code
-
-
-def _end(error: UsageError) -> NoReturn:
-    print_error(error)
-    raise SystemExit(error.exit_code) from None
 
 
 def explained(error: click.ClickException) -> UsageError:
