@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 Headers = dict[str, str]
 Answer = tuple[int, Headers, bytes]
@@ -158,6 +158,18 @@ class Server:
             handler.rfile.read(1)
         if cut < len(data):
             handler.close_connection = True
+
+
+Served = TypeVar("Served", bound=Server)
+
+
+@contextlib.contextmanager
+def running(server: Served) -> Iterator[Served]:
+    """``server``, which is stopped in the end."""
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 class Memory(Server):

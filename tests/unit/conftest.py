@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from registries import Memory, Tokens, running
 from webserver import Web, serving
 
 
@@ -17,3 +18,17 @@ def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
         monkeypatch.delenv(name)
     with serving(tmp_path / "web") as running:
         yield running
+
+
+@pytest.fixture
+def memory() -> Iterator[Memory]:
+    """A registry on loopback, empty."""
+    with running(Memory()) as server:
+        yield server
+
+
+@pytest.fixture
+def tokens() -> Iterator[Tokens]:
+    """A token server on loopback."""
+    with running(Tokens()) as server:
+        yield server

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,20 +52,6 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store.open(tmp_path / "store")
-
-
-@pytest.fixture
-def memory() -> Iterator[Memory]:
-    server = Memory()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def tokens() -> Iterator[Tokens]:
-    server = Tokens()
-    yield server
-    server.stop()
 
 
 @pytest.fixture

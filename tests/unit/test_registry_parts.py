@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from registries import Fault, Memory, Tokens
+from registries import Fault, Memory, Tokens, running
 from registrycase import AMD64, ARM64, BIG, LAYER, Puller_, coded, image, kept, stand_alone, write_login, write_settings
 from stores import inventory
 
@@ -47,27 +47,6 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store.open(tmp_path / "store")
-
-
-@pytest.fixture
-def memory() -> Iterator[Memory]:
-    with running(Memory()) as server:
-        yield server
-
-
-@pytest.fixture
-def tokens() -> Iterator[Tokens]:
-    server = Tokens()
-    yield server
-    server.stop()
-
-
-@contextlib.contextmanager
-def running(server: Memory) -> Iterator[Memory]:
-    try:
-        yield server
-    finally:
-        server.stop()
 
 
 def name_in(server: Memory) -> str:

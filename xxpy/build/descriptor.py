@@ -21,6 +21,11 @@ def canonical_json(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
 
 
+def is_digest(text: str) -> bool:
+    """Whether it is ``sha256:`` and 64 hex digits in lower case."""
+    return _DIGEST.fullmatch(text) is not None
+
+
 def digest_of_bytes(data: bytes) -> str:
     """``sha256:`` and the 64 hex digits of ``data``."""
     return "sha256:" + hashlib.sha256(data).hexdigest()
@@ -64,7 +69,7 @@ class Descriptor:
         media_type, digest, size = value.get("mediaType"), value.get("digest"), value.get("size")
         if not isinstance(media_type, str) or not _MEDIA_TYPE.fullmatch(media_type):
             raise _bad_descriptor(f"mediaType is {_shown(media_type)}")
-        if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+        if not isinstance(digest, str) or not is_digest(digest):
             raise _bad_descriptor(f"digest is {_shown(digest)}, expected sha256: and 64 hex digits")
         if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 1 << 53:
             raise _bad_descriptor(f"size is {_shown(size)}")
@@ -120,6 +125,6 @@ def platform_of(os_name: str, arch: str, variant: str = "") -> Platform:
 
 def hex_of(digest: str) -> str:
     """The 64 hex digits of a digest. Raises StoreError (``digest-invalid``)."""
-    if not _DIGEST.fullmatch(digest):
+    if not is_digest(digest):
         raise StoreError(f"{digest[:100]!r} is not a digest (sha256: and 64 hex digits)", reason="digest-invalid")
     return digest.removeprefix("sha256:")

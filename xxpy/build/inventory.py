@@ -9,20 +9,19 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from xxpy.build.descriptor import is_digest
 from xxpy.build.engine.caches import ABOUT, lock_of
 from xxpy.build.engine.images import unpacked_key
 from xxpy.build.sizes import Sizes, files_size, tree_size, used_at
 from xxpy.build.store import JSON_LIMIT, Store
 from xxpy.build.using import used_since
 
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _BLOCK = 512
 
 
@@ -140,7 +139,7 @@ def _parts(path: Path) -> frozenset[str]:
     lists = [body[key] for key in ("manifests", "layers") if isinstance(body.get(key), list)]
     parts = [each for some in lists for each in some] + [body.get("config")]
     found = (each.get("digest") for each in parts if isinstance(each, dict))
-    return frozenset(each for each in found if isinstance(each, str) and _DIGEST.fullmatch(each))
+    return frozenset(each for each in found if isinstance(each, str) and is_digest(each))
 
 
 def _snapshots(store: Store, sizes: Sizes) -> Iterator[Item]:

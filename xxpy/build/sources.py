@@ -7,7 +7,6 @@ attestations.
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Protocol
 
 from xxpy.build.archive import Archive
 from xxpy.build.contexts import LAYOUT
-from xxpy.build.descriptor import Descriptor, parse_json_object, platform_of
+from xxpy.build.descriptor import Descriptor, is_digest, parse_json_object, platform_of
 from xxpy.build.image import INDEX_TYPES
 from xxpy.build.names import normalize_name, short_name
 from xxpy.build.ocilayout import Layout, chosen_entry, copy_blob, parse_layout, read_blob, typed
@@ -32,7 +31,6 @@ _IN_FILES = ("oci:", "oci-archive:", "docker-archive:")
 """What skopeo has before the path of a layout or an archive."""
 _DEEPEST = 4
 _MOST_MANIFESTS = 500
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class Source(Protocol):
@@ -143,7 +141,7 @@ def needs_store(text: str) -> bool:
 
 
 def _in_store(store: Store, text: str) -> Source | None:
-    if _DIGEST.fullmatch(text) and store.has(text):
+    if is_digest(text) and store.has(text):
         return StoreSource(store, text, typed(text, store.blob(text).stat().st_size, store.read(text)))
     try:
         full = normalize_name(text)

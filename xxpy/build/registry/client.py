@@ -225,7 +225,7 @@ class Client:
         login, judged = self._authorizer.shown
         if server:
             return Asked(server, self.host, login.place, judged=True, token_server=True)
-        host = urlsplit(url).netloc.rpartition("@")[2] or self.host
+        host = _server_of(url) or self.host
         return Asked(host, self.host, login.place, judged)
 
     def _authorized(self, method: str, url: str, scope: str, headers: Mapping[str, str], body: Body | None) -> Response:
@@ -257,8 +257,7 @@ class Client:
 
     def _to_token_server(self, method: str, url: str, **how: Any) -> Response:
         # A redirect is an error: the login is for the server that was named.
-        server = urlsplit(url).netloc.rpartition("@")[2]
-        return self._tried(lambda: self._send(method, url, **how), (200,), "a token", server=server)
+        return self._tried(lambda: self._send(method, url, **how), (200,), "a token", server=_server_of(url))
 
     def _send(self, method: str, url: str, **how: Any) -> Response:
         from requests.utils import get_environ_proxies
@@ -329,6 +328,11 @@ class Registries:
             self._said.add(what)
         if new:
             self.told(text)
+
+
+def _server_of(url: str) -> str:
+    """Host and port, without a login."""
+    return urlsplit(url).netloc.rpartition("@")[2]
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:

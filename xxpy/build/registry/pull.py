@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from xxpy.build.convert import DOCKER_LAYERS, DOCKER_MANIFEST
-from xxpy.build.descriptor import Descriptor, digest_of_bytes, parse_json_object
+from xxpy.build.descriptor import Descriptor, digest_of_bytes, is_digest, parse_json_object
 from xxpy.build.events import Event, Notice
 from xxpy.build.graph import digest_of
 from xxpy.build.image import INDEX_TYPES, MANIFEST_TYPE, best_for, image_at, image_manifests, write_index
@@ -37,7 +36,6 @@ MOST_LAYER = 64 << 30
 
 _MANIFEST_TYPES = (MANIFEST_TYPE, DOCKER_MANIFEST)
 _ACCEPT = {"Accept": ", ".join((*_MANIFEST_TYPES, *INDEX_TYPES))}
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _LAYER_TYPES = (*LAYER_TYPES.values(), *DOCKER_LAYERS.values())
 Found = TypeVar("Found")
 _OLD = "application/vnd.docker.distribution.manifest.v1"
@@ -195,7 +193,7 @@ class Puller:
             if error.reason == UNREACHABLE:
                 raise
             return None
-        if not _DIGEST.fullmatch(digest) or not self._store.has(digest):
+        if not is_digest(digest) or not self._store.has(digest):
             return None
         data = self._store.read(digest)
         with _taken_for_an_image(reference):
