@@ -16,8 +16,11 @@ from typing import Any
 
 import pytest
 from conftest import lacking
-from registries import Fault, Proxy, Tokens, docker_registry, make_certificate
+from registries import Fault, Memory, Proxy, Tokens, docker_registry, make_certificate, running
+from registrycase import image
 from support import BOTH, Xx, error_of, store_from
+
+from xxpy.build.store import Store
 
 CHILD = "RUN echo more >/more\n"
 
@@ -359,6 +362,30 @@ def test_certificates(xx: Xx, empty: Xx, tmp_path: Path) -> None:
         assert done.code == 5 and "certificate that cannot be trusted" in error_of(done), done
         settle(tmp_path, f'[registry."{host}"]\ninsecure = true\nca = "{tmp_path}/others/cert.pem"\n')
         assert empty.run("pull", f"{host}/a").code == 0
+
+
+def test_certificates_of_the_storage_that_a_registry_leads_to(
+    xx: Xx, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of the registry's own authority will do, one of those that everybody knows too, and no other."""
+    if shutil.which("openssl") is None:
+        lacking("openssl is not installed")
+    keys = {name: make_certificate(tmp_path / name) for name in ("own", "known", "strange")}
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "known/cert.pem"))
+    store = Store.open(tmp_path / "there")
+    with running(Memory(keys["own"])) as registry:
+        image(registry)
+        settle(tmp_path, f'[registry."{registry.host}"]\nca = "{tmp_path}/own/cert.pem"\n')
+        for name in keys:
+            with running(Memory(keys[name])) as storage:
+                storage.blobs, registry.elsewhere = registry.blobs, f"https://{storage.host}"
+                done = Xx(store.root, xx.folder).run("pull", f"{registry.host}/team/app:1")
+                trusted = name != "strange"
+                assert done.code == (0 if trusted else 5), done
+                assert trusted or "certificate that cannot be trusted" in error_of(done), done
+                assert bool(storage.log) is trusted
+            shutil.rmtree(store.root)
+            Store.open(store.root)
 
 
 def test_no_network(empty: Xx) -> None:

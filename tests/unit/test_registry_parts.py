@@ -141,6 +141,28 @@ def test_a_part_that_is_refused_is_not_asked_for_again(status: int, memory: Memo
     assert layers_asked(memory) == [f"bytes={PART}-", ""] and not kept(store)
 
 
+@pytest.mark.parametrize("status", [400, 403])
+def test_what_is_there_outlasts_a_refusal(status: int, memory: Memory, store: Store) -> None:
+    image(memory)
+    memory.faults = [Fault(f"GET .*{DIGEST}", status, times=2)]
+    leave(store)
+    with pytest.raises(RegistryError):
+        Puller_(store).pull(name_in(memory))
+    assert layers_asked(memory) == [f"bytes={PART}-", ""] and partial(store).read_bytes() == LAYER_BYTES[:PART]
+    memory.log.clear()
+    Puller_(store).pull(name_in(memory))
+    assert layers_asked(memory) == [f"bytes={PART}-"] and not kept(store)
+
+
+def test_a_damaged_part_of_what_is_served_whole_alone_is_had_anew(memory: Memory, store: Store) -> None:
+    image(memory)
+    memory.part = 416
+    leave(store, b"?" * PART)
+    Puller_(store).pull(name_in(memory))
+    assert layers_asked(memory) == [f"bytes={PART}-", "", ""]
+    assert store.read(DIGEST) == LAYER_BYTES and not kept(store)
+
+
 def test_what_broke_off_for_good_is_there_for_the_next(memory: Memory, store: Store) -> None:
     image(memory)
     memory.faults = [Fault(f"GET .*{DIGEST}", "truncate", 150_000), Fault(f"GET .*{DIGEST}", "drop", times=99)]
@@ -394,6 +416,20 @@ def test_uploads_to_another_host(memory: Memory, store: Store, tmp_path: Path) -
         push(store, memory)
         # An address that has expired: another is asked for.
         assert sent(storage) == [WHOLE] * 3 and len(memory.asked("POST")) == 2 + 2 + 2
+
+
+@pytest.mark.parametrize("status", [307, 308])
+def test_a_registry_that_has_moved_takes_pushes_where_it_is(
+    status: int, memory: Memory, store: Store, tmp_path: Path
+) -> None:
+    with storage_of(memory, tmp_path) as other:
+        memory.elsewhere = ""
+        for method, path in (("POST", "/v2/team/app/blobs/uploads/"), ("PUT", "/v2/team/app/manifests/1")):
+            there = {"Location": f"http://{other.host}{path}"}
+            memory.faults.append(Fault(f"{method} {path}", status, times=99, headers=there))
+        push(store, memory)
+        assert other.asked("PUT .*manifests") and sent(other) == [WHOLE] and not memory.manifests
+        assert not [each for each in other.log if "Authorization" in each[3]]
 
 
 # -- who may -----------------------------------------------------------------------------------------------------

@@ -51,7 +51,11 @@ _CONNECT_FIRST = 4
 """Seconds for a connection to a server that has not answered yet: where there is none, that should be told soon."""
 _RETRIED = (408, 429, 500, 502, 503, 504)
 _REDIRECTS = (301, 302, 303, 307, 308)
+_SAME_METHOD = (307, 308)
+"""Redirects after which a request is made as it was, with its body (RFC 9110)."""
 _MOST_REDIRECTS = 8
+_POOL = 16
+"""Connections to one host that are kept."""
 _PIECE = 1 << 15
 """Bytes of an answer that are read at once; of a piece that breaks off nothing is had."""
 _NO_CA = "see what REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, SSL_CERT_FILE or registries.toml name"
@@ -78,7 +82,7 @@ class Client:
         self.host = endpoint.host
         self._timeout = timeout
         usual = next((os.environ[each] for each in _CA_VARIABLES if os.environ.get(each)), "")
-        self._ca = endpoint.ca or (str(ca) if ca is not None else usual)
+        self._ca = str(ca) if ca is not None else usual
         self._pause = pause
         self._told = told
         self._lock = threading.Lock()
@@ -98,8 +102,12 @@ class Client:
         # With the environment's proxies would come the user's netrc.
         session.trust_env = False
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        for scheme in ("https://", "http://"):
-            session.mount(scheme, HTTPAdapter(pool_maxsize=16))
+        for prefix in ("https://", "http://", f"https://{self.host}/"):
+            session.mount(prefix, HTTPAdapter(pool_maxsize=_POOL))
+        if self.endpoint.ca and self.endpoint.verify:
+            from xxpy.build.registry.authorities import AlsoTrusting
+
+            session.mount("https://", AlsoTrusting(self.endpoint.ca, _POOL))
         if not self.endpoint.verify:
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         return session
@@ -153,11 +161,14 @@ class Client:
         url = urljoin(self.root, path)
         return self._tried(lambda: self._authorized(method, url, scope, headers or {}, body), expect, what, tries)
 
-    def blob(self, repository: str, digest: str, start: int) -> Iterator[bytes]:
-        """The pieces of a blob from the byte ``start`` on. Raises RegistryError (``registry-broken``, …)."""
+    def blob(self, repository: str, digest: str, start: int, *, whole: bool = False) -> Iterator[bytes]:
+        """The pieces of a blob from the byte ``start`` on, out of a ``whole`` one or the part that was asked for.
+
+        Raises RegistryError (``registry-broken``, …).
+        """
         from requests.exceptions import RequestException
 
-        headers = {"Range": f"bytes={start}-"} if start else {}
+        headers = {"Range": f"bytes={start}-"} if start and not whole else {}
         what = f"the blob {digest[:19]} of {repository}"
         path = self.path(repository, f"blobs/{digest}")
         with self.ask("GET", path, self.scope(repository), what, expect=(200, 206), headers=headers) as response:
@@ -241,7 +252,8 @@ class Client:
                 if self._authorizer.challenged(response.headers.get("WWW-Authenticate", ""), scope, sent):
                     response.close()
                     continue
-            if response.status_code not in _REDIRECTS or method not in ("GET", "HEAD"):
+            status = response.status_code
+            if status not in _REDIRECTS or (method not in ("GET", "HEAD") and status not in _SAME_METHOD):
                 return response
             response.close()
             url = self._redirected(url, response.headers.get("Location", ""))
@@ -265,7 +277,10 @@ class Client:
         # What the server would pack for the way is not what has the digest.
         headers = {"Accept-Encoding": "identity", "User-Agent": "xxpy", **how.pop("headers", {})}
         own = urlsplit(url).netloc == self.host
-        verify: bool | str = (self._ca or True) if self.endpoint.verify or not own else False
+        # Where the registry leads to may have a certificate of its authority's, or of one that everybody knows.
+        verify: bool | str = (self.endpoint.ca if own else "") or self._ca or True
+        if own and not self.endpoint.verify:
+            verify = False
         return self._session.request(
             method,
             url,

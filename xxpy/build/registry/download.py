@@ -13,8 +13,10 @@ from xxpy.build.registry.transfer import Meter
 from xxpy.build.store import Store
 from xxpy.errors import RegistryError
 
-_ANEW = (WRONG, STATUS, DENIED, MISMATCH)
-"""Reasons for which what there is of a blob is thrown away: it may be damaged, or no part may be asked for."""
+_DAMAGED = (WRONG, MISMATCH)
+"""Reasons for which what there is of a blob is thrown away."""
+_NO_PARTS = (STATUS, DENIED)
+"""Reasons to ask for all of a blob: some servers serve no part."""
 
 
 def download(store: Store, client: Client, repository: str, blob: Descriptor, meter: Meter) -> None:
@@ -33,20 +35,27 @@ class _Download:
         self._what = f"the blob {blob.digest[:19]} of {repository}"
         self._counted = 0
         self._in_parts = out.size > 0
+        self._whole = False
+        """Whether no part is asked for: what is there is passed over in what comes."""
 
     def run(self) -> None:
         self._count()
+        anew = False
         try:
-            for last in (False, True):
+            while True:
                 try:
                     self._fill()
                     break
                 except RegistryError as error:
-                    if error.reason in _ANEW:
+                    if error.reason in _NO_PARTS and self._out.size and not self._whole:
+                        self._whole = True
+                        continue
+                    if error.reason in _DAMAGED:
                         self._out.restart()
                         self._count()
-                    if error.reason not in _ANEW or not self._in_parts or last:
+                    if error.reason not in _DAMAGED or not self._in_parts or anew:
                         raise
+                    anew = True
             self._out.commit()
         except BaseException:
             self._meter.add(-self._counted)
@@ -59,7 +68,7 @@ class _Download:
             began, problem, rounds = out.size, None, rounds + 1
             self._in_parts = self._in_parts or began > 0
             try:
-                for piece in client.blob(self._repository, self._blob.digest, began):
+                for piece in client.blob(self._repository, self._blob.digest, began, whole=self._whole):
                     if out.size + len(piece) > self._blob.size:
                         many = f"gives more than the {self._blob.size} bytes of {self._what}"
                         raise refused(client.host, many, WRONG)
