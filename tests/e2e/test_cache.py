@@ -212,3 +212,7 @@ def test_a_cache_that_cannot_be_written(machines: Machines) -> None:
     done = machines.machine("a").run("build", "-t", "app", "--cache-to", to, ".")
     assert done.code == 2 and "file/cache" in done.err
     assert "nothing was added" in machines.build("a", "--cache-to", f"{to},ignore-error=true").err
+    # What is something else is told of before anything is built.
+    own = machines.machine("a")
+    done = own.run("build", "-t", "app", "--cache-to", f"type=local,dest={own.store}", ".")
+    assert done.code == 7 and "is a store of xx" in done.err and "DONE" not in done.err and "CACHED" not in done.err

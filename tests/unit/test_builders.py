@@ -25,6 +25,7 @@ case " $* " in
     *" create "*nowhere*) echo 'ERROR: x: Cannot connect to the Docker daemon at unix:///nowhere.' >&2; exit 1 ;;
     *" create "*kubernetes*) echo 'ERROR: x: cannot determine Kubernetes namespace: no config' >&2; exit 1 ;;
     *" inspect nobody"*) echo 'ERROR: no builder "nobody" found' >&2; exit 1 ;;
+    *" inspect stopped"*) echo 'ERROR: Cannot connect to the Docker daemon at tcp://h:1.' >&2; exit 1 ;;
     *" inspect plain"*) cat "$LOG.inspected" ;;
 esac
 """
@@ -86,6 +87,7 @@ def test_of_two_that_make_one_builder_at_once_one_is_told(tmp_path: Path, monkey
         (("create", "--name", "taken"), 2, "existing instance", "--builder taken"),
         (("create", "unix:///nowhere"), 4, "does not answer: x: Cannot connect", "start the Docker Engine"),
         (("create", "--driver", "kubernetes"), 4, "no config", "KUBECONFIG"),
+        (("create", "--driver", "docker", "nobody"), 2, "there is no Docker context nobody", "docker context ls"),
         (("create", "--name", "embedded"), 2, "a builder embedded already", "give --name another"),
         (("use", "nobody"), 2, "there is no builder nobody", "xx builder ls"),
         (("inspect", "nobody"), 2, "there is no builder nobody", "xx builder ls"),
@@ -172,6 +174,13 @@ def test_command_lines_that_make_instances() -> None:
     assert create_command(new_builder("c", "docker-container", "ctx", ())) == (
         "create", "--name", "c", "--driver", "docker-container", "ctx",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("context", ["plain", "stopped", ""])
+def test_a_docker_builder_may_be_made_before_its_engine_is_started(context: str, log: Path) -> None:
+    (log.parent / "log.inspected").write_text("Name: plain\n")
+    assert xx("builder", "create", "--name", "mine", "--driver", "docker", context) == (0, "mine\n")
+    assert ("inspect" in log.read_text()) == bool(context)
 
 
 def test_a_docker_builder_is_a_context_or_a_host(monkeypatch: pytest.MonkeyPatch) -> None:

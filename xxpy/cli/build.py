@@ -29,6 +29,7 @@ from xxpy.build.progress import MODES
 from xxpy.build.registry.client import Registries
 from xxpy.build.registry.images import RegistryImages
 from xxpy.build.registry.pull import Puller
+from xxpy.build.remotecache.local import LocalPlace
 from xxpy.build.remotecache.spec import LOCAL, parse_cache_from, parse_cache_to
 from xxpy.build.report import plan_as_json, print_plan, print_report, report_as_json
 from xxpy.build.session import Order, dockerfile_of, index_of, plan_order, read_order, solve_order
@@ -178,6 +179,8 @@ def _checked(order: Order, metadata_file: Path | None, iidfile: Path | None, *, 
     for cache in order.cache_to:
         if cache.kind == LOCAL and not cache.ignore_error:
             check_folder("--cache-to", Path(cache.place))
+            if order.builder.is_embedded:
+                LocalPlace(cache).require_own()
     # -q tells of it where it would else have nothing to say.
     return replace(order, image=told_of or (quiet and not order.outputs))
 

@@ -156,6 +156,12 @@ def create(program: Sequence[str], builder: Builder) -> None:
     Raises UsageError (``builder-refused``), HostError (``builder-unreachable``).
     """
     if builder.driver == DOCKER:
+        if builder.environment.get("DOCKER_CONTEXT") and not _knows_context(program, builder):
+            raise UsageError(
+                f"there is no Docker context {builder.endpoint}",
+                remedy="see what there is: docker context ls; or name an engine's address, as in tcp://HOST:2375",
+                reason="builder-refused",
+            )
         return
     try:
         process.output_of([*program, *create_command(builder)], env=environment(builder), timeout=_SECONDS)
@@ -172,6 +178,14 @@ def create(program: Sequence[str], builder: Builder) -> None:
         raise UsageError(
             f"buildx does not take the builder {builder.name}: {said}", remedy=remedy, reason="builder-refused"
         ) from None
+
+
+def _knows_context(program: Sequence[str], builder: Builder) -> bool:
+    """Whether there is the Docker context of a builder, be its engine started or not."""
+    try:
+        return inspect(program, builder) is not None
+    except HostError:
+        return True
 
 
 def remove(program: Sequence[str], builder: Builder) -> str:

@@ -46,7 +46,7 @@ class LocalPlace:
     def add(self, entries: Entries, store: Store) -> int:
         """See `Place.add`."""
         folder = self._layout.folder
-        self._require_own()
+        self.require_own()
         with storing(folder, ELSEWHERE):
             blobs = folder / "blobs" / "sha256"
             blobs.mkdir(parents=True, exist_ok=True)
@@ -63,8 +63,8 @@ class LocalPlace:
                 self._forget(old, {config.digest, manifest.digest, *(one.digest for one in index if one not in old)})
         return new
 
-    def _require_own(self) -> None:
-        """Refuse a folder that holds something else. Raises StoreError (``cache-is-none``)."""
+    def require_own(self) -> None:
+        """Refuse to add to a folder that holds something else. Raises StoreError (``cache-is-none``)."""
         folder = self._layout.folder
         if (folder / "xx-store").exists():
             raise StoreError(
