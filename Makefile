@@ -29,7 +29,7 @@ image: setup ## the xx image for PLATFORMS, as out/xx.tar
 
 test: venv ## every test, a file of them on each processor
 	@tools/setup build test
-	@$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile --durations=20 $(PYTEST_ARGS)
 
 test-matrix: setup ## every project for every platform, as a table (an hour)
 	@tools/setup test
