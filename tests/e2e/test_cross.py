@@ -27,11 +27,14 @@ ARG TARGETPLATFORM
 RUN echo 'int main(void) {{ return 0; }}' >/x.c && chmod 777 /tmp
 RUN <<EOF
 echo "at once"
+# apt-get update takes longer than others need to come to it.
+echo 'Acquire::http::Dl-Limit "1500";' >/etc/apt/apt.conf.d/slow
 for each in zlib1g-dev libbz2-dev liblzma-dev; do
     (xx-apt-get install -q -y --no-install-recommends $each >/tmp/$each 2>&1; echo "install $?") &
 done
 for each in 1 2 3 4; do (xx-clang -c -o /tmp/$each.o /x.c; echo "compile $?") & done
 wait
+rm /etc/apt/apt.conf.d/slow
 dpkg-query -W -f '${{Package}}:${{Architecture}} ${{Status}}\\n' zlib1g-dev:arm64 libbz2-dev:arm64 liblzma-dev:arm64
 EOF
 RUN <<EOF

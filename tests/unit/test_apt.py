@@ -6,12 +6,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from xxpy.errors import HostError, UsageError
-from xxpy.pkg import apt
+from xxpy.pkg import apt, lists
 
 ROOT = Path(__file__).parents[2]
 
@@ -106,7 +107,9 @@ echo "$(basename "$0") $*" >>"$LOG"
 case $1 in
     indextargets) cat "$STATE/lists" 2>/dev/null; exit 0 ;;
     policy|depends) exit 0 ;;
-    update) [ -e "$STATE/half" ] && { echo arm64 >"$STATE/lists"; exit 100; }
+    update) mkdir "$STATE/updating" || { echo 'E: Could not get lock'; exit 100; }
+            echo "$*" >>"$STATE/updates"; [ -e "$STATE/slow" ] && sleep 0.5; rmdir "$STATE/updating"
+            [ -e "$STATE/half" ] && { echo arm64 >"$STATE/lists"; exit 100; }
             [ -e "$STATE/broken" ] && exit 100
             [ -e "$STATE/unserved" ] || echo arm64 >"$STATE/lists" ;;
     install) exit "${INSTALL:-0}" ;;
@@ -198,3 +201,57 @@ def test_lists_that_fail(stage: Stage, state: str, code: int) -> None:
     found, calls, words = stage.run("install", "x")
     assert found == code and words.count("xx-apt-get:") >= 1
     assert (f"apt-get {WAIT}install x:arm64" in calls) is (code == 0)
+
+
+@root_only
+@pytest.mark.parametrize("command", [("install", "x"), ("update",)])
+def test_commands_at_once_fetch_one_after_the_other(command: tuple[str, ...], stage: Stage) -> None:
+    (stage.folder / "slow").touch()
+    with ThreadPoolExecutor() as pool:
+        done = list(pool.map(lambda _: stage.run(*command), range(4)))
+    assert [code for code, _, _ in done] == [0] * 4, done
+    # Lists that another has fetched meanwhile are not fetched again, what the user asks for is done.
+    assert len((stage.folder / "updates").read_text().splitlines()) == (1 if command[0] == "install" else 4)
+    assert (stage.folder / "foreign").read_text() == "arm64\n"
+
+
+HOLDER = """\
+import fcntl, sys
+file = open(sys.argv[1], "w")
+fcntl.lockf(file, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_an_update_of_somebody_elses_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lists, "LISTS", str(tmp_path))
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, tmp_path / "lock"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdin is not None and holder.stdout is not None and holder.stdout.readline()
+        waits: list[float] = []
+
+        def pause(seconds: float) -> None:
+            waits.append(seconds)
+            if len(waits) == 3:
+                holder.communicate()
+
+        lists._wait_for_apt(pause)
+    assert len(waits) == 3
+    lists._wait_for_apt(waits.append)
+    assert len(waits) == 3
+
+
+def test_an_update_that_does_not_end_is_not_waited_for_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lists, "LISTS", str(tmp_path))
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, tmp_path / "lock"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None and holder.stdout.readline()
+        waits: list[float] = []
+        lists._wait_for_apt(waits.append)
+        holder.communicate()
+    assert sum(waits) == pytest.approx(lists.MOST_WAIT)

@@ -71,11 +71,12 @@ def _serve(program: str, args: Sequence[str], target: Target) -> int:
     machine = programs.ask(["dpkg", "--print-architecture"]).strip()
     _, command = apt.split_command(args)
     if arch != machine:
-        _add_architecture(arch)
-        if target.distro.id == "ubuntu":
-            sources.serve_both(machine, arch, os.environ.get(sources.MIRROR_VARIABLE, ""))
+        with lists.Alone():
+            _add_architecture(arch)
+            if target.distro.id == "ubuntu":
+                sources.serve_both(machine, arch, os.environ.get(sources.MIRROR_VARIABLE, ""))
     if command == "update":
-        return programs.run([program, *args])
+        return lists.update([program, *args])
     if command in apt.LIST_COMMANDS:
         lists.fetch(arch, machine)
     made = apt.expand(args, arch, arch == machine, programs.ask, lambda words: _cross(words, target, arch))

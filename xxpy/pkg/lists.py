@@ -1,19 +1,27 @@
-"""Fetching package lists: those that are missing, once, and a word on each that a mirror does not have in step."""
+"""Fetching package lists: those that are missing, once, and a word on each that a mirror does not have in step.
+
+Commands that begin at the same time take turns: apt-get update does not wait for another, as apt-get install does.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
+import time
 
 from xxpy.errors import HostError
 from xxpy.info import programs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _FAILED = r"(?:E|Err|W)[:\d]* .*?(\S+://\S+)(.*)"
 LISTS = "/var/lib/apt/lists"
+MOST_WAIT = 120.0
+"""Seconds that an apt-get update of somebody else's is waited for, as `xxpy.pkg.apt.waiting` has apt wait for dpkg."""
+_LOOK = 0.2
 _STEP = ("unexpected size", "Hash Sum mismatch", "hash mismatch", "Hashes of expected file", "Mirror sync in progress")
 
 
@@ -64,13 +72,63 @@ def has_files(arch: str) -> bool:
         return False
 
 
+class Alone:
+    """A block in which no other command of the suite changes what apt goes by: flock(2) on its folder, without a file.
+
+    Who has it before is waited for. Where that folder cannot be opened nothing is locked.
+    """
+
+    __slots__ = ("_fd",)
+
+    def __enter__(self) -> None:
+        try:
+            self._fd = os.open(os.path.dirname(LISTS), os.O_RDONLY | os.O_DIRECTORY)
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+        except OSError:
+            self._fd = -1
+
+    def __exit__(self, *_error: object) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+
+
+def _wait_for_apt(pause: Callable[[float], None] = time.sleep) -> None:
+    """Let an apt-get update that is under way end: it has a lock of fcntl(2) on ``lists/lock`` until then."""
+    try:
+        fd = os.open(f"{LISTS}/lock", os.O_RDWR)
+    except OSError:
+        return
+    try:
+        for _ in range(int(MOST_WAIT / _LOOK)):
+            try:
+                fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except OSError:
+                pause(_LOOK)
+    finally:
+        os.close(fd)
+
+
+def update(argv: Sequence[str]) -> int:
+    """Run an ``apt-get update`` of the user's own when no other is under way; its exit code."""
+    with Alone():
+        _wait_for_apt()
+        return programs.run(argv)
+
+
 def fetch(arch: str, native: str) -> None:
     """Fetch the lists of ``arch``, and this machine's if they are not there either.
 
     Raises HostError (``lists-missing``, ``lists-behind``, ``architecture-not-served``).
     """
-    if has_files(arch):
-        return
+    with Alone():
+        # Now that nobody fetches: of lists that are being fetched some are there before the others.
+        if not has_files(arch):
+            _wait_for_apt()
+            _fetch(arch, native)
+
+
+def _fetch(arch: str, native: str) -> None:
     have = _architectures()
     if arch in have:
         return
