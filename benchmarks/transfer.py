@@ -1,6 +1,6 @@
 """Measures images on their way: pushed, pulled, and as caches of others, beside skopeo and BuildKit; prints a table.
 
-    benchmarks/transfer.py              2 GB in 4 layers and in 100 (ten minutes)
+    benchmarks/transfer.py              2 GB in 4 layers and in 100 (twenty minutes)
     benchmarks/transfer.py --bytes N    as many bytes in each
 
 Everything is on loopback: the registry is Debian's docker-registry with an empty folder for each push. What is moved is

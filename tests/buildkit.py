@@ -21,7 +21,8 @@ from support import BOTH, Xx, cache_folder
 
 from xxpy.build.engine.binfmt import registration_line
 
-PACKAGES = "docker.io,docker-buildx,containerd,runc,ca-certificates"
+PACKAGES = "docker.io,docker-cli,docker-buildx,containerd,runc,ca-certificates"
+_DOCKER = "usr/bin/docker"
 _BUILDX = "usr/libexec/docker/cli-plugins/docker-buildx"
 _HANDED_DOWN = ("/sys", "/dev", "/run", "/tmp")
 
@@ -36,7 +37,7 @@ def engine_root() -> Path:
 
 
 def _made_root(root: Path) -> Path:
-    if (root / "usr/sbin/dockerd").exists() and (root / _BUILDX).exists():
+    if all((root / each).exists() for each in ("usr/sbin/dockerd", _DOCKER, _BUILDX)):
         return root
     shutil.rmtree(root, ignore_errors=True)
     made = root.with_name("docker-root.part")
@@ -63,6 +64,7 @@ class BuildKit:
         self.folder = folder
         self.image_store = image_store
         self.socket = folder / "engine.sock"
+        self.docker = root / _DOCKER
         self.buildx = root / _BUILDX
         self.contexts: list[str] = []
 

@@ -27,6 +27,8 @@ from registries import Memory
 from support import BOTH, ROOT, Done, Xx, config_of, error_of, output_of
 from webserver import serving
 
+from xxpy.platforms import Platform
+
 REFUSED = {"refused": True}
 HOST = ("--network", "host", "--allow", "network.host")
 
@@ -433,3 +435,24 @@ def test_the_remote_driver(both: Both, daemon: str) -> None:
     assert both.files("far", text) == both.files("embedded", text)
     assert both.run("builder", "rm", "far").code == 0
     assert "far" not in both.run("builder", "ls").out
+
+
+def test_an_engine_loads_and_runs_what_our_own_engine_has_built(
+    engine: BuildKit, both: Both, plain_engine: Both, tmp_path: Path
+) -> None:
+    """By `docker load`, whichever store the engine has: it gets this machine's platform, and no other is lost."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "docker").symlink_to(engine.docker)
+    text = 'FROM busybox\nARG TARGETARCH\nENV WORD=for-$TARGETARCH\nUSER 5:6\nCMD ["sh", "-c", "echo $WORD; id -u"]\n'
+    for each in (both, plain_engine):
+        env = each.env | {"PATH": f"{programs}:{os.environ['PATH']}"}
+        done = both.xx.build(text, "-t", "loaded:1", "--load", "--platform", BOTH, env=env)
+        assert done.code == 0, done
+        ran = subprocess.run(
+            [programs / "docker", "run", "--rm", "--network", "none", "loaded:1"],
+            env={**os.environ, **env}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        )  # fmt: skip
+        assert ran.stdout == f"for-{Platform.host().arch}\n5\n", ran.stderr
+        kept = json.loads(both.run("inspect", "loaded:1", "--format", "json").out)
+        assert {image["platform"] for image in kept["images"]} == set(BOTH.split(",")), kept
