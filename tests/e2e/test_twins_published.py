@@ -29,7 +29,7 @@ OTHERS = (
     ("bookworm", "linux/ppc64le"),
     ("bookworm", "linux/386"),
 )
-"""The first two that Debian's archive has just now: a mirror that is brought up to date lacks some for hours."""
+"""The first that Debian's archive has just now (LARGE: two): a mirror that is being updated lacks some for hours."""
 STANDS_STILL = ("--apt-option", 'Acquire::Check-Valid-Until "false";')
 """What a mirror that is being brought up to date needs."""
 LARGE = bool(os.environ.get("XX_TESTS_LARGE"))

@@ -102,11 +102,12 @@ class Client:
         # With the environment's proxies would come the user's netrc.
         session.trust_env = False
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        for prefix in ("https://", "http://", f"https://{self.host}/"):
-            session.mount(prefix, HTTPAdapter(pool_maxsize=_POOL))
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, HTTPAdapter(pool_maxsize=_POOL))
         if self.endpoint.ca and self.endpoint.verify:
             from xxpy.build.registry.authorities import AlsoTrusting
 
+            session.mount(f"https://{self.host}/", session.get_adapter("https://"))
             session.mount("https://", AlsoTrusting(self.endpoint.ca, _POOL))
         if not self.endpoint.verify:
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
