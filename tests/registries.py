@@ -35,7 +35,7 @@ class Fault:
     ``kind``: ``drop`` (no answer), ``stall`` (none for ``value`` seconds), ``truncate`` (after ``value`` bytes),
     ``hold`` (nothing more after ``value`` bytes, until the other hangs up), ``cut`` (hung up after ``value`` bytes of
     the request's body have come), ``corrupt``, ``longer`` (a byte more), ``digest`` (a wrong one in the header), or a
-    status with ``headers``.
+    status with ``headers``. An answer that is too short to be truncated or held is not counted.
     """
 
     on: str
@@ -118,6 +118,10 @@ class Server:
                     return fault
         return None
 
+    def _unused(self, fault: Fault) -> None:
+        with self._lock:
+            fault.times += 1
+
     def respond(self, handler: BaseHTTPRequestHandler, body: bytes, fault: Fault | None) -> None:
         method, path = handler.command, handler.path
         asked = dict(handler.headers.items())
@@ -144,6 +148,8 @@ class Server:
                 headers["Docker-Content-Digest"] = "sha256:" + "0" * 64
             elif fault.kind in ("truncate", "hold"):
                 cut = int(fault.value)
+                if cut >= len(data):
+                    self._unused(fault)
         handler.send_response(status)
         for name, value in headers.items():
             if name.lower() != "content-length":

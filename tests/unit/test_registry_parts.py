@@ -169,7 +169,7 @@ def test_what_broke_off_for_good_is_there_for_the_next(memory: Memory, store: St
     with pytest.raises(RegistryError):
         Puller_(store).pull(name_in(memory))
     have = partial(store).stat().st_size
-    assert PART < have <= 150_000 and not store.has(DIGEST)
+    assert have == 150_000 and not store.has(DIGEST)
     memory.faults, memory.log[:] = [], []
     Puller_(store).pull(name_in(memory))
     assert layers_asked(memory) == [f"bytes={have}-"] and not kept(store)
@@ -377,7 +377,7 @@ def test_an_address_that_has_expired(status: int, memory: Memory, store: Store, 
 @pytest.mark.parametrize(
     "fault",
     [Fault("GET", 403, times=99), Fault("GET", 500, times=99), Fault("GET", "drop", times=99),
-     Fault("GET", 404, times=99), Fault("GET", "truncate", 3, times=99), Fault("GET", "corrupt", times=99)],
+     Fault("GET", 404, times=99), Fault("GET", "truncate", times=99), Fault("GET", "corrupt", times=99)],
 )  # fmt: skip
 def test_a_signed_address_is_told_to_nobody(fault: Fault, memory: Memory, store: Store, tmp_path: Path) -> None:
     image(memory)

@@ -56,8 +56,8 @@ _SAME_METHOD = (307, 308)
 _MOST_REDIRECTS = 8
 _POOL = 16
 """Connections to one host that are kept."""
-_PIECE = 1 << 15
-"""Bytes of an answer that are read at once; of a piece that breaks off nothing is had."""
+_PIECE = 1 << 18
+"""Bytes of an answer that are read at once, at most."""
 _NO_CA = "see what REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, SSL_CERT_FILE or registries.toml name"
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
@@ -168,6 +168,7 @@ class Client:
         Raises RegistryError (``registry-broken``, …).
         """
         from requests.exceptions import RequestException
+        from urllib3.exceptions import HTTPError
 
         headers = {"Range": f"bytes={start}-"} if start and not whole else {}
         what = f"the blob {digest[:19]} of {repository}"
@@ -178,12 +179,13 @@ class Client:
             if response.status_code == 206 and not given.startswith(f"bytes {start}-"):
                 raise refused(self.host, f"answers with another part of {what} than was asked for", WRONG)
             try:
-                for piece in response.iter_content(_PIECE):
+                # What has come, as it comes: iter_content waits for a whole piece, and copies it twice.
+                while piece := response.raw.read1(_PIECE):
                     kept = piece[skipped:]
                     skipped -= len(piece) - len(kept)
                     yield kept
-            except RequestException as error:
-                raise failed(self._asked(response.url, "").named, error) from None
+            except HTTPError as error:
+                raise failed(self._asked(response.url, "").named, RequestException(error)) from None
 
     def wait(self, failures: int, problem: str) -> None:
         """Let some time pass before another request, the more the more have failed; ``problem``, if any, is told."""
