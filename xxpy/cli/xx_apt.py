@@ -100,6 +100,8 @@ def _warn_of_skew(args: Sequence[str], arch: str) -> None:
 def _serve_windows(program: str, args: Sequence[str], target: Target) -> int:
     """For Windows: this machine's packages that make code for it, where there are such."""
     at, command = apt.split_command(args)
+    if command == "update":
+        return lists.update([program, *args])
     if command not in apt.PACKAGE_COMMANDS:
         programs.become([program, *args])
     machine = programs.ask(["dpkg", "--print-architecture"]).strip()
