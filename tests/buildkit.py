@@ -9,12 +9,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from support import BOTH, Xx, cache_folder
@@ -163,27 +164,36 @@ def buildkit(folder: Path, xx: Xx) -> Iterator[BuildKit]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+_EMULATION = """\
+folder=/proc/sys/fs/binfmt_misc
+mount -t binfmt_misc binfmt_misc $folder
+for line; do printf %s "$line" >$folder/register; done
+echo ready
+read -r _ || :
+for entry in $folder/"$0"-*; do echo -1 >"$entry"; done
+"""
+
+
 @contextmanager
 def host_emulation(arches: Sequence[str] = ("aarch64",)) -> Iterator[None]:
     """Have the host's kernel start QEMU for programs of ``arches`` (QEMU's names) while the block runs.
 
-    Those that it is told of already, and those whose QEMU is not installed, are left as they are.
+    Those whose QEMU is not installed are left out. The entries have names of their own, in a mount namespace of their
+    own: others may do the same meanwhile, and see nothing of it.
     """
-    binfmt = Path("/proc/sys/fs/binfmt_misc")
     found = {arch: shutil.which(f"qemu-{arch}-static") for arch in arches}
-    new = {arch: path for arch, path in found.items() if path and not (binfmt / f"qemu-{arch}").exists()}
-    mounted = (binfmt / "register").exists()
-    if os.geteuid() != 0 or not new:
+    name = f"xx-{secrets.token_hex(4)}"
+    # The name is the line's first field.
+    lines = [registration_line(arch, path).replace(b"qemu", name.encode(), 1) for arch, path in found.items() if path]
+    if os.geteuid() != 0 or not lines:
         yield
         return
-    if not mounted:
-        subprocess.run(["mount", "-t", "binfmt_misc", "binfmt_misc", str(binfmt)], check=True)
-    try:
-        with ExitStack() as stack:
-            for arch, path in new.items():
-                (binfmt / "register").write_bytes(registration_line(arch, path))
-                stack.callback((binfmt / f"qemu-{arch}").write_text, "-1")
+    argv = ["unshare", "--mount", "--propagation", "private", "sh", "-ec", _EMULATION, name, *lines]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdin is not None and holder.stdout is not None
+        assert holder.stdout.readline() == b"ready\n"
+        try:
             yield
-    finally:
-        if not mounted:
-            subprocess.run(["umount", str(binfmt)], check=True)
+        finally:
+            holder.stdin.close()
+    assert holder.returncode == 0
