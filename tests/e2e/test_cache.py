@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import stat
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,11 @@ import pytest
 from conftest import lacking
 from registries import docker_registry
 from support import BOTH, Done, Xx, ran, store_from
+
+from xxpy.build.remotecache.aging import Addition
+from xxpy.build.remotecache.local import LocalPlace
+from xxpy.build.remotecache.spec import parse_cache_to
+from xxpy.build.store import Store
 
 STAMPED = """FROM busybox AS build
 RUN cat /proc/sys/kernel/random/uuid >/stamp
@@ -110,6 +116,33 @@ def test_only_what_images_are_made_of_is_in_a_small_cache(machines: Machines) ->
     assert ran(again) == []
     stage = machines.build("c", "--target", "build", "--cache-from", "type=local,src=cache")
     assert [text for text in ran(stage) if "uuid" in text]
+
+
+def age(machines: Machines, name: str, days: int) -> None:
+    """Have the cache of ``name`` look as if nothing had been added to it for ``days``."""
+    place = LocalPlace(parse_cache_to(f"type=local,dest={machines.folder / 'cache'}"))
+    then = int(time.time()) - days * 86_400
+    place.add(Addition(place.read(), frozenset(), then), Store.open(machines.machine(name).store))
+
+
+def test_a_cache_is_kept_below_a_size(machines: Machines) -> None:
+    small = ("--cache-from", "type=local,src=cache", "--cache-to", "type=local,dest=cache,mode=max,keep-storage=1")
+    machines.build("a", "--cache-to", "type=local,dest=cache,mode=max")
+    age(machines, "a", 2)
+    # All of it is in use: that nothing was needed of the first stage does not make it old.
+    assert ran(machines.build("b", *small)) == []
+    assert ran(machines.build("c", "--target", "build", "--cache-from", "type=local,src=cache")) == []
+    age(machines, "a", 2)
+    blobs = machines.folder / "cache/blobs/sha256"
+    before = {path.name for path in blobs.iterdir()}
+    (machines.folder / "f").write_text("two\n")
+    assert len(ran(machines.build("d", *small))) > 3
+    # Layers that only the old file was in are gone, and with them what was found again by it.
+    assert len(before - {path.name for path in blobs.iterdir()}) > 4
+    assert ran(machines.build("e", "--cache-from", "type=local,src=cache")) == []
+    (machines.folder / "f").write_text("one\n")
+    done = machines.build("f", "--cache-from", "type=local,src=cache")
+    assert ran(done) and not [text for text in ran(done) if "uuid" in text]
 
 
 def test_platforms_of_two_machines_are_one_image_on_a_third(machines: Machines) -> None:

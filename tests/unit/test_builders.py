@@ -250,6 +250,7 @@ def test_what_buildkit_has_no_counterpart_of_is_said_before_anything_starts(log:
         (("--verify=warn",), "--verify=warn: "), (("--verify-allow", "/x"), "--verify-allow: "),
         (("--accelerate=verify",), "--accelerate=verify: "),
         (("--build-context", f"a::linux/arm64={tmp_path}"), "NAME::PLATFORM"),
+        (("--cache-to", "type=local,dest=c,keep-storage=1g"), "keep-storage=: "),
         (("-f", str(tmp_path / "Other"), "--host-ca", str(tmp_path / "ca.pem")), "--host-ca: "),
         (("-f", str(tmp_path / "Other"), "--emulation=never"), "--emulation=never: "),
     ):  # fmt: skip

@@ -294,7 +294,7 @@ def _place_of(cache: Cache, order: Order, store: Store, listener: Listener) -> P
 def _export_cache(cache: Cache, order: Order, store: Store, job: Job, listener: Listener) -> None:
     listener(Exporting(f"adding to the cache {cache}"))
     try:
-        _place_of(cache, order, store, listener).add(collect(store, job, cache.mode), store)
+        _place_of(cache, order, store, listener).add(collect(store, job, cache), store)
     except XxError as error:
         if not cache.ignore_error:
             error.message = f"the build is done, but nothing was added to the cache {cache}: {error.message}"

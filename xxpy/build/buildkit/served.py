@@ -10,6 +10,7 @@ from xxpy.build.engine import Job, Recipe
 from xxpy.build.events import Notice
 from xxpy.build.graph import ExecOp
 from xxpy.build.plan import Accelerate
+from xxpy.build.remotecache.spec import KEEP
 from xxpy.build.verdict import Mode
 from xxpy.errors import HostError, UsageError
 from xxpy.platforms import runs_natively
@@ -34,6 +35,8 @@ def require_served(job: Job, recipe: Recipe) -> None:
         problem = "--build-context NAME::PLATFORM=…: buildx takes no platform there"
     if recipe.parsed is None and job.host_ca.bundle is not None:
         problem = "--host-ca: which steps there are is not known of another front end's language"
+    if any(f"{KEEP}=" in each for each in recipe.cache_to):
+        problem = f"--cache-to …,{KEEP}=: BuildKit keeps all that was added to a cache"
     if problem:
         raise UsageError(problem, remedy=_EMBEDDED, reason="not-served")
 

@@ -3,10 +3,11 @@
 The config of a cache (media type `CONFIG_TYPE`):
 
     {"version": 1,
-     "results": [{"key": "sha256:…", "chain": ["sha256:…", …], "seconds": 1.5}, …],
+     "results": [{"key": "sha256:…", "chain": ["sha256:…", …], "seconds": 1.5, "used": 1700000000}, …],
      "layers": [{"diffID": "sha256:…", "epoch": 1700000000}, …]}
 
-``chain`` has diff IDs (OCI image-spec, config.md) from the lowest up. The manifest's layers are those of ``layers``, in
+``chain`` has diff IDs (OCI image-spec, config.md) from the lowest up; ``used`` is when a build that had this step last
+added to the cache, in seconds since 1970. The manifest's layers are those of ``layers``, in
 the same order; those of base images are left out, because who builds has the base.
 """
 
@@ -32,10 +33,14 @@ _MOST_CHAIN = 1000
 
 @dataclass(frozen=True)
 class Result:
-    """What a step made: the diff IDs of its layers from the lowest up, and the seconds it took."""
+    """What a step made: the diff IDs of its layers from the lowest up, and the seconds it took.
+
+    ``used`` is when it was in a build that added to the cache, in seconds since 1970, 0 where that is not known.
+    """
 
     chain: tuple[Digest, ...]
     seconds: float
+    used: int = 0
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ class Entries:
         return {
             "version": VERSION,
             "results": [
-                {"key": key, "chain": list(result.chain), "seconds": result.seconds}
+                {"key": key, "chain": list(result.chain), "seconds": result.seconds, "used": result.used}
                 for key, result in sorted(self.results.items())
             ],
             "layers": [
@@ -114,10 +119,12 @@ def _layer(said: object, descriptor: Descriptor) -> tuple[Digest, Packed]:
 def _result(said: object) -> tuple[Digest, Result]:
     if not isinstance(said, dict):
         raise _invalid("a result is no object")
-    chain, seconds = said.get("chain"), said.get("seconds")
+    chain, seconds, used = said.get("chain"), said.get("seconds"), said.get("used", 0)
     if not isinstance(chain, list) or len(chain) > _MOST_CHAIN or not isinstance(seconds, (int, float)):
         raise _invalid("a result has no list of layers, or no seconds")
-    return _digest(said.get("key")), Result(tuple(_digest(each) for each in chain), max(0.0, float(seconds)))
+    if not isinstance(used, int):
+        raise _invalid("a result was used at no time")
+    return _digest(said.get("key")), Result(tuple(_digest(each) for each in chain), max(0.0, float(seconds)), used)
 
 
 # -- inline ----------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
 from xxpy.build.engine import Job
@@ -10,8 +11,9 @@ from xxpy.build.engine.images import base_layers_of, own_line, unpacked_key
 from xxpy.build.engine.needs import known
 from xxpy.build.engine.packing import packed_layer
 from xxpy.build.graph import Digest, Graph, MergeOp, SourceOp
+from xxpy.build.remotecache.aging import Addition
 from xxpy.build.remotecache.entries import Entries, Packed, Result
-from xxpy.build.remotecache.spec import MAX
+from xxpy.build.remotecache.spec import MAX, Cache
 from xxpy.build.store import Store
 
 
@@ -22,8 +24,15 @@ def wanted_layers(graph: Graph, mode: str) -> frozenset[Digest]:
     return frozenset(vertex.digest for vertex in graph if not isinstance(vertex.op, (MergeOp, SourceOp)))
 
 
-def collect(store: Store, job: Job, mode: str) -> Entries:
-    """The entries of a build that has ended. Raises StoreError."""
+def collect(store: Store, job: Job, cache: Cache) -> Addition:
+    """What a build that has ended adds to ``cache``. Raises StoreError."""
+    entries = _entries(store, job, cache.mode)
+    vertices = (vertex for vertex in job.plan.graph if not isinstance(vertex.op, SourceOp))
+    steps = frozenset(key for vertex in vertices for key in job.keys.among(vertex.digest, twinned=True))
+    return Addition(entries, steps, int(time.time()), cache.keep)
+
+
+def _entries(store: Store, job: Job, mode: str) -> Entries:
     records, keys = known(Records(store), job)
     diff_ids = dict(_base_snapshots(store, job.plan.graph))
     layers: dict[Digest, Packed] = {}

@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from xxpy.build.disk import storing
 from xxpy.build.image import INDEX_TYPES, MANIFEST_TYPE
 from xxpy.build.layoutindex import LAYOUT_FILE, REF_NAME, index_json, read_index
 from xxpy.build.ocilayout import Layout, copy_blob, read_blob
+from xxpy.build.remotecache.aging import Addition
 from xxpy.build.remotecache.entries import CONFIG_TYPE, Entries, OtherVersion
 from xxpy.build.remotecache.places import entries_of, manifest_of, require_no_image
 from xxpy.build.remotecache.spec import Cache
@@ -43,24 +44,31 @@ class LocalPlace:
         """See `Place.fetch`."""
         copy_blob(store, self._layout, layer)
 
-    def add(self, entries: Entries, store: Store) -> int:
-        """See `Place.add`."""
+    def add(self, addition: Addition, store: Store) -> int:
+        """See `Place.add`. Layers that no cache in the folder has any more are removed."""
         folder = self._layout.folder
         self.require_own()
         with storing(folder, ELSEWHERE):
             blobs = folder / "blobs" / "sha256"
             blobs.mkdir(parents=True, exist_ok=True)
-            new = sum(self._put_file(layer, store.blob(layer.digest)) for layer in entries.descriptors())
+            layers = addition.entries.descriptors()
+            new = sum(self._put_file(layer, store.blob(layer.digest)) for layer in layers)
             with _locked(folder):
+                # What was there before may have been removed since.
+                new += sum(self._put_file(layer, store.blob(layer.digest)) for layer in layers)
                 index = self._index()
                 old = self._meant(index)
-                all_of_it = entries.over(self._readable(old))
+                before = self._readable(old)
+                all_of_it = addition.to(before)
                 config = self._put(canonical_json(all_of_it.config()), CONFIG_TYPE)
                 manifest = self._put(canonical_json(manifest_of(config, all_of_it)), MANIFEST_TYPE)
                 named = Descriptor(MANIFEST_TYPE, manifest.digest, manifest.size, None, ((REF_NAME, self._cache.tag),))
                 self._replace(folder / "oci-layout", LAYOUT_FILE)
-                self._replace(folder / "index.json", index_json([*(one for one in index if one not in old), named]))
-                self._forget(old, {config.digest, manifest.digest, *(one.digest for one in index if one not in old)})
+                others = [one for one in index if one not in old]
+                self._replace(folder / "index.json", index_json([*others, named]))
+                self._forget(old, {config.digest, manifest.digest, *(one.digest for one in others)})
+                gone = before.layers.keys() - all_of_it.layers.keys()
+                self._forget_layers({before.layers[each].descriptor.digest for each in gone}, [*others, named])
         return new
 
     def require_own(self) -> None:
@@ -118,6 +126,26 @@ class LocalPlace:
                 config = Descriptor.from_json(manifest.get("config"))
                 for digest in {entry.digest, config.digest} - kept:
                     self._blob(digest).unlink()
+
+    def _forget_layers(self, digests: set[str], index: Sequence[Descriptor]) -> None:
+        """Remove the layers that nothing in ``index`` has; none if that cannot be told."""
+        with contextlib.suppress(OSError, StoreError):
+            for digest in digests - self._layers_of(index) if digests else ():
+                self._blob(digest).unlink(missing_ok=True)
+
+    def _layers_of(self, index: Sequence[Descriptor]) -> set[str]:
+        found: set[str] = set()
+        todo = list(index)
+        while todo:
+            one = todo.pop()
+            inner = one.media_type in INDEX_TYPES
+            listed = self._json(one).get("manifests" if inner else "layers")
+            named = [Descriptor.from_json(each) for each in listed] if isinstance(listed, list) else []
+            if inner:
+                todo += named
+            else:
+                found.update(each.digest for each in named)
+        return found
 
     def _blob(self, digest: str) -> Path:
         return self._layout.folder / "blobs" / "sha256" / hex_of(digest)

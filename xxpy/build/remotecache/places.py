@@ -9,6 +9,7 @@ from xxpy.build.convert import DOCKER_CONFIG
 from xxpy.build.descriptor import Descriptor
 from xxpy.build.image import CONFIG_TYPE as IMAGE_TYPE
 from xxpy.build.image import INDEX_TYPES, MANIFEST_TYPE
+from xxpy.build.remotecache.aging import Addition
 from xxpy.build.remotecache.entries import CONFIG_TYPE, Entries, NoCache, read_entries, read_inline
 from xxpy.build.store import Store
 from xxpy.errors import StoreError
@@ -31,8 +32,8 @@ class Place(Protocol):
     def fetch(self, layer: Descriptor, store: Store) -> None:
         """Have the blob of a layer in ``store``, checked against its digest. Raises XxError."""
 
-    def add(self, entries: Entries, store: Store) -> int:
-        """Add ``entries``, whose layers are blobs of ``store``, to what is there. The bytes of layers that were new.
+    def add(self, addition: Addition, store: Store) -> int:
+        """Add what has its layers as blobs of ``store`` to what is there. The bytes of layers that were new.
 
         Others may add at the same time; nothing of theirs is lost. What is there of another version is replaced.
         Raises XxError.

@@ -21,6 +21,7 @@ from xxpy.build.registry.client import Client, Registries
 from xxpy.build.registry.pull import Puller
 from xxpy.build.registry.push import Push, push_image
 from xxpy.build.registry.reference import Reference, parse_reference
+from xxpy.build.remotecache.aging import Addition
 from xxpy.build.remotecache.entries import CONFIG_TYPE, Entries, OtherVersion
 from xxpy.build.remotecache.places import entries_of, manifest_of, require_no_image
 from xxpy.build.remotecache.spec import Cache
@@ -88,8 +89,9 @@ class RegistryPlace:
         """See `Place.fetch`."""
         self._puller().blob(self._reference, layer)
 
-    def add(self, entries: Entries, store: Store) -> int:
+    def add(self, addition: Addition, store: Store) -> int:
         """See `Place.add`."""
+        entries = addition.entries
         puller = self._puller()
         if top := self._top(puller):
             require_no_image(top, functools.partial(self._json, puller), str(self._reference))
@@ -97,7 +99,7 @@ class RegistryPlace:
         self._push(entries, by_digest=True)
         for _ in range(_ROUNDS):
             began = time.monotonic()
-            self._push_with(entries, self._there())
+            self._push_with(addition, self._there())
             wait = _LEAST_WAIT + 2 * (time.monotonic() - began)
             if all(self._stays(entries, wait * random.uniform(1, 2)) for _ in range(_LOOKS)):
                 return sum(layer.size for layer in entries.descriptors())
@@ -121,14 +123,14 @@ class RegistryPlace:
                     raise
         return Entries()
 
-    def _push_with(self, entries: Entries, there: Entries) -> None:
-        """Push what is there with ``entries`` over it; those alone where layers of the others are lost."""
+    def _push_with(self, addition: Addition, there: Entries) -> None:
+        """Push what is there with the addition; that alone where layers of the others are lost."""
         try:
-            self._push(entries.over(there))
+            self._push(addition.to(there))
         except XxError as error:
             if error.reason != "blob-missing":
                 raise
-            self._push(entries)
+            self._push(addition.to(Entries()))
 
     def _push(self, entries: Entries, *, by_digest: bool = False) -> None:
         config = self._store.put_json(entries.config(), CONFIG_TYPE)

@@ -11,14 +11,16 @@ from dataclasses import dataclass, field
 
 from xxpy.build.names import normalize_name
 from xxpy.build.outputs import BOOLEANS
+from xxpy.build.runsettings import parse_size
 from xxpy.errors import UsageError
 
 LOCAL, REGISTRY, INLINE = "local", "registry", "inline"
 MIN, MAX = "min", "max"
+KEEP = "keep-storage"
 
 _TO = {
-    LOCAL: ("dest", "tag", "mode", "ignore-error", "oci-mediatypes", "image-manifest"),
-    REGISTRY: ("ref", "mode", "ignore-error", "oci-mediatypes", "image-manifest", "registry.insecure"),
+    LOCAL: ("dest", "tag", "mode", KEEP, "ignore-error", "oci-mediatypes", "image-manifest"),
+    REGISTRY: ("ref", "mode", KEEP, "ignore-error", "oci-mediatypes", "image-manifest", "registry.insecure"),
     INLINE: (),
 }
 _FROM = {LOCAL: ("src", "tag", "digest"), REGISTRY: ("ref", "registry.insecure")}
@@ -31,8 +33,8 @@ class Cache:
     """One ``--cache-to`` or ``--cache-from``.
 
     ``text`` is as it was given. ``place`` is a folder (``local``) or a full name (``registry``), empty for ``inline``.
-    ``tag`` names one of the caches in a folder, ``digest`` one manifest there. ``mode`` and ``ignore_error`` are of
-    ``--cache-to`` alone.
+    ``tag`` names one of the caches in a folder, ``digest`` one manifest there. ``mode``, ``ignore_error`` and ``keep``
+    are of ``--cache-to`` alone: the last is the bytes that its layers may take, None for any number.
     """
 
     kind: str
@@ -42,6 +44,7 @@ class Cache:
     mode: str = MIN
     ignore_error: bool = False
     insecure: bool = False
+    keep: int | None = None
     text: str = field(default="", compare=False)
 
     def __str__(self) -> str:
@@ -90,6 +93,7 @@ def _parse(flag: str, text: str, kinds: Mapping[str, tuple[str, ...]], folder: s
         mode,
         _boolean(flag, text, fields, "ignore-error", False),
         _boolean(flag, text, fields, "registry.insecure", False),
+        parse_size(fields[KEEP], f"{flag} {KEEP}") if fields.get(KEEP) else None,
         text,
     )
 
