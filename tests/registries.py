@@ -24,6 +24,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
 
+from support import serving_at
+
 Headers = dict[str, str]
 Answer = tuple[int, Headers, bytes]
 
@@ -404,27 +406,17 @@ def docker_registry(folder: Path, auth: str = "", keys: Path | None = None) -> I
     ``auth`` is that part of its configuration, ``keys`` the folder of `make_certificate` for TLS.
     """
     folder.mkdir()
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
     tls = f", tls: {{certificate: {keys}/cert.pem, key: {keys}/key.pem}}" if keys is not None else ""
-    config = f"""version: 0.1
+
+    def argv(port: int) -> list[str]:
+        config = f"""version: 0.1
 log: {{level: error, accesslog: {{disabled: true}}}}
 storage: {{filesystem: {{rootdirectory: {folder}/data}}}}
 http: {{addr: "127.0.0.1:{port}"{tls}}}
 {f"auth: {auth}" if auth else ""}
 """
-    (folder / "config.yml").write_text(config)
-    with (folder / "log").open("w") as log:
-        child = subprocess.Popen(["docker-registry", "serve", str(folder / "config.yml")], stdout=log, stderr=log)
-    try:
-        for _ in range(200):
-            if child.poll() is not None:
-                raise RuntimeError((folder / "log").read_text())
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
-            time.sleep(0.05)
+        (folder / "config.yml").write_text(config)
+        return ["docker-registry", "serve", str(folder / "config.yml")]
+
+    with serving_at(argv, folder / "log") as port:
         yield f"127.0.0.1:{port}"
-    finally:
-        child.terminate()
-        child.wait()

@@ -6,6 +6,7 @@ namespace, so on port 22 too, and `SshServer.before` is how programs get into th
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -36,6 +37,13 @@ PerSourcePenalties no
 def server_root() -> Path:
     """The root that the server runs in, made if it is not there. Raises RuntimeError."""
     root = cache_folder() / "ssh-root"
+    with (cache_folder() / "ssh-root.lock").open("w") as lock:
+        # Another test run, or another file of tests, may be making it.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _made_root(root)
+
+
+def _made_root(root: Path) -> Path:
     if (root / "etc/gitconfig").exists():
         return root
     made = root.with_name("ssh-root.part")
@@ -79,11 +87,11 @@ class SshServer:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         self.before = ("nsenter", f"--net=/proc/{self._process.pid}/ns/net")
-        for _ in range(200):
+        for _ in range(1200):
             if self._process.poll() is not None or b"Server listening" in self.log.read_bytes():
                 break
             time.sleep(0.05)
-        if self._process.poll() is not None:
+        if self._process.poll() is not None or "Server listening" not in self.said():
             raise RuntimeError(f"sshd does not start: {self.said()[-2000:]}")
 
     def stop(self) -> None:
@@ -94,6 +102,15 @@ class SshServer:
     def said(self) -> str:
         """What it has logged."""
         return self.log.read_text(errors="replace")
+
+    def refusals(self) -> int:
+        """How many connections have ended without a key that it takes: it says so after the client has gone."""
+        found, quiet = -1, 0
+        while quiet < 10:
+            time.sleep(0.2)
+            now = self.said().count("Connection closed by authenticating user")
+            found, quiet = now, quiet + 1 if now == found else 0
+        return found
 
     def key(self, name: str) -> Path:
         """A new key, with its public half beside it."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,11 +71,51 @@ def store_from(kept: Path, store: Path) -> Path:
         except OSError:
             shutil.copy2(source, target)
 
-    made_anew = shutil.ignore_patterns("records", "snapshots", "caches", "locks", "tmp", "index.json")
-    shutil.copytree(kept, store, copy_function=linked, ignore=made_anew)
+    # The names before the blobs: others may add to both meanwhile.
+    store.mkdir(parents=True)
     if (kept / "index.json").exists():
         shutil.copy2(kept / "index.json", store / "index.json")
+    made_anew = shutil.ignore_patterns("records", "snapshots", "caches", "locks", "tmp", "index.json")
+    shutil.copytree(kept, store, copy_function=linked, ignore=made_anew, dirs_exist_ok=True)
     return store
+
+
+@contextlib.contextmanager
+def serving_at(argv: Callable[[int], Sequence[str]], log: Path) -> Iterator[int]:
+    """The port on loopback of a server that ``argv`` starts at one, another one if somebody else has just taken it.
+
+    Raises RuntimeError with what it has written to ``log``, FileNotFoundError where there is no such program.
+    """
+    for _ in range(3):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port: int = free.getsockname()[1]
+        with log.open("wb") as out:
+            child = subprocess.Popen(
+                argv(port), stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+            )
+        if _listens(child, port):
+            break
+        child.kill()
+        child.wait()
+    else:
+        raise RuntimeError(log.read_text(errors="replace"))
+    try:
+        yield port
+    finally:
+        os.killpg(child.pid, signal.SIGTERM)
+        child.wait()
+
+
+def _listens(child: subprocess.Popen[bytes], port: int) -> bool:
+    until = time.monotonic() + 60
+    while child.poll() is None and time.monotonic() < until:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            # Or is it a stranger that has the port? Then the child ends.
+            time.sleep(0.1)
+            return child.poll() is None
+        time.sleep(0.05)
+    return False
 
 
 def installed(*packages: str) -> str:

@@ -418,10 +418,11 @@ def daemon(tmp_path: Path) -> Iterator[str]:
             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
         )  # fmt: skip
     try:
-        for _ in range(100):
+        for _ in range(600):
             if (tmp_path / "buildkitd.sock").exists() or running.poll() is not None:
                 break
             time.sleep(0.1)
+        assert (tmp_path / "buildkitd.sock").exists(), (tmp_path / "log").read_text(errors="replace")
         yield address
     finally:
         running.terminate()

@@ -8,18 +8,17 @@ import io
 import json
 import lzma
 import os
+import shutil
 import signal
-import socket
 import subprocess
 import tarfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import zstandard
 from conftest import lacking
-from support import BOTH, Xx, blob, config_of, error_of, index_of, last_layer, output_of
+from support import BOTH, Xx, blob, config_of, error_of, index_of, last_layer, output_of, serving_at
 from webserver import serving
 
 TEXT = "FROM busybox\nCOPY . /in/\nRUN cat /in/f; ls -A /in\n"
@@ -183,6 +182,8 @@ def test_an_interrupted_build_leaves_no_context(xx: Xx) -> None:
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a repository that git serves here: branch main, tag v1, a folder ``docker``."""
+    if not shutil.which("git"):
+        lacking("git is not installed")
     folder = tmp_path_factory.mktemp("git")
     work = folder / "work"
     (work / "docker").mkdir(parents=True)
@@ -202,22 +203,9 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (work / "docker/f").write_text("main\n")
     git("commit", "-qam", "two")
     git("clone", "-q", "--bare", ".", "../repo.git")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    argv = ["git", "daemon", "--export-all", f"--base-path={folder}", "--listen=127.0.0.1", f"--port={port}"]
-    try:
-        server = subprocess.Popen(argv, stderr=subprocess.DEVNULL, start_new_session=True)
-    except FileNotFoundError:
-        lacking("git is not installed")
-    for _ in range(100):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        time.sleep(0.05)
-    yield f"git://127.0.0.1:{port}/repo.git"
-    os.killpg(server.pid, signal.SIGTERM)
-    server.wait()
+    argv = ["git", "daemon", "--export-all", f"--base-path={folder}", "--listen=127.0.0.1"]
+    with serving_at(lambda port: [*argv, f"--port={port}"], folder / "log") as port:
+        yield f"git://127.0.0.1:{port}/repo.git"
 
 
 def test_a_repository(xx: Xx, repository: str) -> None:

@@ -100,7 +100,7 @@ for room in {" ".join(map(str, rooms))}; do
     umount {small}
 done
 """
-    done = fresh.run("build", before=["unshare", "--mount", "sh", "-c", script, "sh"], timeout=900)
+    done = fresh.run("build", before=["unshare", "--mount", "sh", "-c", script, "sh"], timeout=1800)
     lines = done.out.split("\n")
     assert "Traceback" not in done.out, done.out[-3000:]
     assert lines.count("large 0") == DISKS and lines.count("whole") == DISKS, done

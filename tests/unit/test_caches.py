@@ -52,8 +52,8 @@ def test_what_a_cache_begins_with_tells_it_apart(store: Store) -> None:
     assert [each for each in store.tmp.iterdir() if each.name.startswith("cache-")] == []
 
 
-def waits(store: Store, first: CacheSharing, second: CacheSharing) -> bool:
-    """Whether who wants the cache as ``second`` waits while another has it as ``first``."""
+def waits(store: Store, first: CacheSharing, second: CacheSharing, patience: float) -> bool:
+    """Whether who wants the cache as ``second`` waits ``patience`` seconds while another has it as ``first``."""
     got, folder = threading.Event(), []
 
     def take() -> None:
@@ -64,7 +64,7 @@ def waits(store: Store, first: CacheSharing, second: CacheSharing) -> bool:
     with held(store, [wanted("c", first)], store.tmp) as folders:
         thread = threading.Thread(target=take)
         thread.start()
-        waited = not got.wait(0.3)
+        waited = not got.wait(patience)
         own = str(*folders.values())
     thread.join(10)
     assert got.is_set() and not thread.is_alive()
@@ -76,7 +76,7 @@ def waits(store: Store, first: CacheSharing, second: CacheSharing) -> bool:
 @pytest.mark.parametrize("second", CacheSharing)
 def test_who_waits(store: Store, first: CacheSharing, second: CacheSharing) -> None:
     expected = second is not PRIVATE and (first, second) != (SHARED, SHARED)
-    assert waits(store, first, second) == expected
+    assert waits(store, first, second, 0.3 if expected else 30) == expected
 
 
 def test_a_private_cache_is_the_first_that_is_free(store: Store) -> None:

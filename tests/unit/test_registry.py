@@ -359,10 +359,10 @@ def test_what_passes_is_asked_again(
 
 def test_a_server_that_stalls(memory: Memory, store: Store, puller: Puller_, tmp_path: Path) -> None:
     image(memory)
-    write_settings(tmp_path, "timeout = 0.2")
-    memory.faults = [Fault("GET .*manifests", "stall", 1), Fault("GET .*blobs", "stall", 1)]
+    write_settings(tmp_path, "timeout = 0.5")
+    memory.faults = [Fault("GET .*manifests", "stall", 2), Fault("GET .*blobs", "stall", 2)]
     puller.pull(f"{memory.host}/team/app:1")
-    memory.faults = [Fault("GET .*manifests", "stall", 1, times=99)]
+    memory.faults = [Fault("GET .*manifests", "stall", 2, times=99)]
     assert reason_of(puller.pull, f"{memory.host}/team/app:2") == "registry-timeout"
 
 
