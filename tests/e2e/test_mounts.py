@@ -380,7 +380,8 @@ def test_a_step_has_a_network_of_its_own(xx: Xx) -> None:
 
 
 def test_two_steps_at_once_may_serve_the_same_port(xx: Xx) -> None:
-    serve = "timeout 60 nc -l -p 5432 >/got & until echo $WHO | nc -w 5 127.0.0.1 5432 2>&-; do sleep 0.1; done; wait; cat /got"
+    ask = "until echo $WHO | nc -w 5 127.0.0.1 5432 2>&-; do sleep 0.1; done"
+    serve = f"timeout 60 nc -l -p 5432 >/got & {ask}; wait; cat /got"
     stages = "".join(f"FROM busybox AS {who}\nRUN WHO={who}; {serve}\n" for who in "ab")
     done = xx.build(f"{stages}FROM busybox\nCOPY --from=a /got /a\nCOPY --from=b /got /b\n", "--no-cache")
     assert sorted(lines_of(done)) == ["a", "b"], done

@@ -251,12 +251,34 @@ def test_what_buildkit_has_no_counterpart_of_is_said_before_anything_starts(log:
         (("--accelerate=verify",), "--accelerate=verify: "),
         (("--build-context", f"a::linux/arm64={tmp_path}"), "NAME::PLATFORM"),
         (("--cache-to", "type=local,dest=c,keep-storage=1g"), "keep-storage=: "),
+        (("--cache-from", "a,b"), "is no KEY=VALUE"),
         (("-f", str(tmp_path / "Other"), "--host-ca", str(tmp_path / "ca.pem")), "--host-ca: "),
         (("-f", str(tmp_path / "Other"), "--emulation=never"), "--emulation=never: "),
     ):  # fmt: skip
         code, out = xx("build", "--store", str(tmp_path / "store"), "--builder", "plain", *args, str(tmp_path))
-        assert code == 2 and words in out and "leave it out" in out, out
+        assert code == 2 and words in out and ("leave it out" in out or "KEY=VALUE" in words), out
         assert not log.exists() or " build " not in log.read_text()
+
+
+def test_caches_of_kinds_that_buildkit_alone_has_are_handed_to_it(log: Path, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    Path(f"{log}.inspected").write_text(PLAIN.format(able="true"))
+    caches = (
+        "--cache-from",
+        "type=gha,scope=a",
+        "--cache-to",
+        "type=gha,scope=a,mode=max,ignore-error=true",
+        "--cache-to",
+        "type=inline,mode=max",
+        "--cache-to",
+        "type=registry,ref=r.test/a,compression=zstd",
+    )
+    command = ("build", "--store", str(tmp_path / "store"), *caches, str(tmp_path))
+    xx(*command, "--builder", "plain")
+    (line,) = (each for each in log.read_text().splitlines() if " build " in each)
+    assert " ".join(caches) in line, line
+    code, out = xx(*command)
+    assert code == 2 and "--cache-from type=gha,scope=a: a cache of type gha is not supported" in out, out
 
 
 INSPECTED = """\

@@ -20,7 +20,8 @@ def test_every_exit_code_is_documented() -> None:
     }
     text = (ROOT / "docs/exit-codes.md").read_text()
     documented = {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)}
-    assert documented == codes | {0}
+    # 141 is no error of ours: `told` ends with it where stdout has no reader.
+    assert documented == codes | {0, 141}
 
 
 def test_every_flag_of_build_is_documented() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from registries import Memory
 from stores import attestation, image, named
 
 from xxpy.build.descriptor import Descriptor
@@ -112,9 +113,12 @@ def test_a_damaged_source_gives_no_image(store: Store, tmp_path: Path) -> None:
     assert done.exit_code == 7 and store.resolve(M) is None, done.output
 
 
-def test_outputs(store: Store, tmp_path: Path) -> None:
+def test_outputs(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     named(store, A, image(store, (b"one",)))
     named(store, B, image(store, (b"two",), "linux/arm64"))
+    named(store, "docker.io/library/arm:latest", image(store, (b"three",), "linux/arm/v7"))
+    # No engine is to be found.
+    monkeypatch.setenv("PATH", str(tmp_path))
     out = tmp_path / "out.tar"
     done = xx(store, "merge", "a", "b", "-o", f"type=oci,dest={out}")
     assert done.exit_code == 0 and done.output.startswith("sha256:"), done.output
@@ -123,6 +127,10 @@ def test_outputs(store: Store, tmp_path: Path) -> None:
         (["a", "b"], 2),
         (["a", "b", "-o", f"type=docker,dest={out}"], 2),
         (["a", "b", "-o", f"type=oci,dest={out},compression=zstd"], 2),
+        (["a", "b", "-t", "m", "-o", "type=image,name=n,oci-mediatypes=false"], 2),
+        (["a", "b", "-o", "type=registry"], 2),
+        (["a", "b", "--load", "-t", "m"], 4),
+        (["b", "arm", "--load", "-t", "m"], 2),
         (["a", "-o", str(tmp_path / "folder")], 2),
         (["a", "-t", "UPPER"], 2),
         (["a", "--append", "-o", f"type=oci,dest={out}"], 2),
@@ -131,6 +139,19 @@ def test_outputs(store: Store, tmp_path: Path) -> None:
     ):
         done = xx(store, "merge", *args)
         assert done.exit_code == code and "ERROR: " in done.output, (args, done.output)
+    assert store.resolve(M) is None
+
+
+def test_outputs_that_have_names(store: Store, memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "*")
+    named(store, A, image(store, (b"one",)))
+    named(store, B, image(store, (b"two",), "linux/arm64"))
+    done = xx(store, "merge", "a", "b", "-t", f"{memory.host}/team/app:1", "--push", "-o", "type=image,name=m")
+    assert done.exit_code == 0, done.output
+    digest = done.output.split()[-1]
+    assert digest in memory.manifests["team/app"] and "1" in memory.manifests["team/app"]
+    entry = store.resolve(f"{memory.host}/team/app:1")
+    assert entry is not None and entry.digest == digest
 
 
 class _Slow:

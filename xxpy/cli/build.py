@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -30,7 +31,7 @@ from xxpy.build.registry.client import Registries
 from xxpy.build.registry.images import RegistryImages
 from xxpy.build.registry.pull import Puller
 from xxpy.build.remotecache.local import LocalPlace
-from xxpy.build.remotecache.spec import LOCAL, parse_cache_from, parse_cache_to
+from xxpy.build.remotecache.spec import LOCAL, Cache, handed_cache, parse_cache_from, parse_cache_to
 from xxpy.build.report import plan_as_json, print_plan, print_report, report_as_json
 from xxpy.build.session import Order, dockerfile_of, index_of, plan_order, read_order, solve_order
 from xxpy.build.store import Store
@@ -157,8 +158,8 @@ def build_command(
             no_cache=no_cache,
             no_cache_stages=tuple(name for text in no_cache_filter for name in text.split(",") if name),
             epoch=source_date_epoch(),
-            cache_from=tuple(parse_cache_from(text) for text in cache_from),
-            cache_to=tuple(parse_cache_to(text) for text in cache_to),
+            cache_from=_caches("--cache-from", cache_from, parse_cache_from),
+            cache_to=_caches("--cache-to", cache_to, parse_cache_to),
             host_ca=parse_host_ca(host_ca),
             run=run.settings(),
             credentials=run.credentials(),
@@ -194,6 +195,12 @@ def _as_chosen(order: Order) -> Order:
         accelerate=chosen_acceleration(),
         builder=chosen_builder(),
     )
+
+
+def _caches(flag: str, given: Sequence[str], parse: Callable[[str], Cache]) -> tuple[Cache, ...]:
+    """Those of a flag, read where it is our engine that has to know what they mean. Raises UsageError."""
+    read = parse if chosen_builder().is_embedded else partial(handed_cache, flag)
+    return tuple(map(read, given))
 
 
 def _build_args(given: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -12,9 +12,9 @@ import click
 
 from xxpy.build.probes import Probe, State, all_probes, works
 from xxpy.build.tables import has_styles
-from xxpy.cli.shared import default_store
+from xxpy.cli.shared import default_store, told
 from xxpy.cli.tables import beside
-from xxpy.errors import HostError, XxError
+from xxpy.errors import HostError
 from xxpy.platforms import QEMU, Platform, parse_list, qemu_arch, runs_natively
 
 _DEFAULT_PLATFORMS = "linux/amd64,linux/arm64"
@@ -39,12 +39,8 @@ def doctor_command(platforms: str, store: Path | None, as_json: bool) -> None:
 
     Under each problem stands the command that mends it. The exit code is 0 when a build would work and 4 when not.
     """
-    try:
+    with told():
         wanted = architectures(parse_list(platforms))
-    except XxError as error:
-        for line in error.lines():
-            click.echo(f"xx doctor: {line}", err=True)
-        raise SystemExit(error.exit_code) from None
     host = Platform.host()
     others = [
         name for arch, name in QEMU.items() if name not in wanted and not runs_natively(Platform("linux", arch), host)

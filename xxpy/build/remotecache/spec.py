@@ -65,6 +65,16 @@ def parse_cache_from(text: str) -> Cache:
     return _parse("--cache-from", text, _FROM, "src")
 
 
+def handed_cache(flag: str, text: str) -> Cache:
+    """What BuildKit gets as it is, with as much as has to be known of it here: type, folder and errors that may pass.
+
+    Raises UsageError (``bad-cache``) for what is no line of CSV.
+    """
+    fields = _fields(flag, text)
+    passes = fields.get("ignore-error", "").lower()
+    return Cache(fields.get("type", ""), fields.get("dest", ""), ignore_error=BOOLEANS.get(passes, False), text=text)
+
+
 def _parse(flag: str, text: str, kinds: Mapping[str, tuple[str, ...]], folder: str) -> Cache:
     fields = _fields(flag, text)
     kind = fields.pop("type", "")
