@@ -7,8 +7,8 @@ The config of a cache (media type `CONFIG_TYPE`):
      "layers": [{"diffID": "sha256:…", "epoch": 1700000000}, …]}
 
 ``chain`` has diff IDs (OCI image-spec, config.md) from the lowest up; ``used`` is when a build that had this step last
-added to the cache, in seconds since 1970. The manifest's layers are those of ``layers``, in
-the same order; those of base images are left out, because who builds has the base.
+added to the cache, in seconds since 1970. The manifest's layers are those of ``layers``, in the same order; those of
+base images are left out, because who builds has the base.
 """
 
 from __future__ import annotations

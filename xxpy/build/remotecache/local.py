@@ -67,8 +67,7 @@ class LocalPlace:
                 others = [one for one in index if one not in old]
                 self._replace(folder / "index.json", index_json([*others, named]))
                 self._forget(old, {config.digest, manifest.digest, *(one.digest for one in others)})
-                gone = before.layers.keys() - all_of_it.layers.keys()
-                self._forget_layers({before.layers[each].descriptor.digest for each in gone}, [*others, named])
+                self._forget_layers(_digests(before) - _digests(all_of_it), [*others, named])
         return new
 
     def require_own(self) -> None:
@@ -167,6 +166,10 @@ class LocalPlace:
     def _replace(self, path: Path, data: bytes) -> None:
         with output_file(str(path), own=False) as out:
             out.write(data)
+
+
+def _digests(entries: Entries) -> set[str]:
+    return {each.digest for each in entries.descriptors()}
 
 
 @contextlib.contextmanager
