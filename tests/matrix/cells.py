@@ -63,7 +63,9 @@ def _rust_cells() -> list[Cell]:
 def _go_cells() -> list[Cell]:
     pure = ("linux/amd64", "linux/arm64", "linux/arm/v7", "linux/386", "linux/ppc64le", "linux/s390x", "windows/amd64",
             "darwin/arm64")  # fmt: skip
-    cells = [Cell("go", "pure", "trixie", platform, True) for platform in pure]
+    # Each takes a compiled standard library of its own; C has the other architectures.
+    spread = ("linux/arm/v7", "linux/s390x", "windows/amd64", "darwin/arm64")
+    cells = [Cell("go", "pure", "trixie", platform, platform in spread) for platform in pure]
     served = {"trixie": TRIXIE, "bookworm": BOOKWORM}
     for suite, platforms in served.items():
         cells += [Cell("go", "sqlite", suite, platform, platform == "linux/arm64") for platform in platforms]

@@ -383,7 +383,7 @@ def test_what_is_asked_again_is_told_once_with_its_wait(memory: Memory, store: S
     again = Puller(store, registries)
     again.fetch([again.look_up(reference, AMD64)], events.append)
     lines = [*early, *(event.text for event in events if isinstance(event, Notice))]
-    assert len([line for line in lines if "503" in line]) == 1, lines
+    assert len([line for line in lines if ": 503 " in line]) == 1, lines
     assert len(lines) == len({line.rpartition(":")[0] for line in lines})
     assert all(re.search(r": asked again in \d+\.\d s$", line) and memory.host in line for line in lines), lines
     assert any("broke off its answer (the blob sha256:" in line for line in lines), lines

@@ -15,11 +15,14 @@ from typing import Self
 
 from xxpy.build.descriptor import Descriptor, hex_of
 from xxpy.build.disk import storing, sync_directory
+from xxpy.build.engine.syscalls import begin_writing
 from xxpy.build.store import Store
 from xxpy.build.temporary import PARTIAL
 from xxpy.errors import StoreError
 
 _PIECE = 1 << 20
+_PART = 32 << 20
+"""Bytes after which the disk begins to write what has come, so that little is left to wait for at the end."""
 
 
 class PartialBlob:
@@ -87,7 +90,10 @@ class PartialBlob:
                 os.lseek(self._fd, self.size, os.SEEK_SET)
             raise
         self._hash.update(data)
+        whole = self.size // _PART
         self.size += len(data)
+        if self.size // _PART > whole:
+            begin_writing(self._fd, whole * _PART, _PART)
 
     def restart(self) -> None:
         """Throw away what is there. Raises OSError."""
