@@ -245,7 +245,14 @@ def test_a_cache_that_cannot_be_written(machines: Machines) -> None:
     done = machines.machine("a").run("build", "-t", "app", "--cache-to", to, ".")
     assert done.code == 2 and "file/cache" in done.err
     assert "nothing was added" in machines.build("a", "--cache-to", f"{to},ignore-error=true").err
+    # One that fails is no reason not to add to the others.
+    gone = "type=registry,ref=127.0.0.1:1/cache"
+    done = machines.machine("a").run("build", "--cache-to", gone, "--cache-to", "type=local,dest=good", ".", env=EPOCH)
+    assert done.code == 7 and "127.0.0.1:1" in done.err and (machines.folder / "good/index.json").exists(), done
     # What is something else is told of before anything is built.
+    full = machines.machine("a").run("build", "--cache-to", "type=local,dest=.", ".")
+    assert full.code == 7 and "holds Dockerfile, and so is more than a cache" in full.err, full
+    assert not (machines.folder / "blobs").exists()
     own = machines.machine("a")
     done = own.run("build", "-t", "app", "--cache-to", f"type=local,dest={own.store}", ".")
     assert done.code == 7 and "is a store of xx" in done.err and "DONE" not in done.err and "CACHED" not in done.err

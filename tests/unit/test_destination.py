@@ -11,6 +11,7 @@ import pytest
 
 from xxpy.build.destination import output_file, output_folder
 from xxpy.build.engine.namespace import undisturbed
+from xxpy.build.outputs import check_file
 from xxpy.errors import StoreError
 
 
@@ -76,6 +77,19 @@ def test_a_pipe_is_written_to_and_stays(tmp_path: Path) -> None:
         out.write(b"through")
     reader.join()
     assert found == [b"through"] and (tmp_path / "pipe").is_fifo()
+
+
+def test_what_is_open_is_written_on(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text("before\n")
+    with path.open("ab", buffering=0) as log:
+        (tmp_path / "out").symlink_to(f"/proc/self/fd/{log.fileno()}")
+        for dest in (f"/dev/fd/{log.fileno()}", f"/proc/self/fd/{log.fileno()}", os.fspath(tmp_path / "out")):
+            with output_file(dest) as file:
+                file.write(b"made\n")
+            check_file("--iidfile", Path(dest))
+        log.write(b"after\n")
+    assert path.read_text() == "before\nmade\nmade\nmade\nafter\n" and (tmp_path / "out").is_symlink()
 
 
 def test_a_full_disk() -> None:

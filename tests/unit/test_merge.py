@@ -14,9 +14,14 @@ from stores import attestation, image, named
 
 from xxpy.build.descriptor import Descriptor
 from xxpy.build.export import export_image
+from xxpy.build.image import image_at, image_manifests
 from xxpy.build.listing import named_images
 from xxpy.build.merge import merge
 from xxpy.build.outputs import Output
+from xxpy.build.remotecache.aging import Addition
+from xxpy.build.remotecache.entries import Entries
+from xxpy.build.remotecache.local import LocalPlace
+from xxpy.build.remotecache.spec import Cache
 from xxpy.build.sources import opened
 from xxpy.build.store import Store
 from xxpy.cli.xx import main
@@ -139,6 +144,31 @@ def test_outputs(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     ):
         done = xx(store, "merge", *args)
         assert done.exit_code == code and "ERROR: " in done.output, (args, done.output)
+    assert store.resolve(M) is None
+
+
+def test_a_damaged_layer_is_not_written_out(store: Store, tmp_path: Path) -> None:
+    entry = named(store, A, image(store, (b"one",)))
+    layer = image_at(store, image_manifests(store, entry)[0]).layers[0].descriptor
+    with store.blob(layer.digest).open("ab") as file:
+        file.write(b"more")
+    for output in (
+        f"type=oci,dest={tmp_path}/o.tar",
+        f"type=oci,dest={tmp_path}/o,tar=false",
+        f"type=docker,dest={tmp_path}/d",
+    ):
+        done = xx(store, "merge", "a", "-o", output)
+        assert done.exit_code == 7 and "is damaged: it has" in done.output, done.output
+    store.blob(layer.digest).unlink()
+    done = xx(store, "merge", "a", "-o", f"type=oci,dest={tmp_path}/o.tar")
+    assert done.exit_code == 7 and "lacks the blob" in done.output, done.output
+    assert os.listdir(tmp_path) == ["store"]
+
+
+def test_a_cache_is_no_image(store: Store, tmp_path: Path) -> None:
+    LocalPlace(Cache("local", str(tmp_path / "cache"))).add(Addition(Entries(), frozenset(), 0), store)
+    done = xx(store, "merge", "-t", "m", str(tmp_path / "cache"))
+    assert done.exit_code == 5 and "is a cache of --cache-to, no image" in done.output, done.output
     assert store.resolve(M) is None
 
 

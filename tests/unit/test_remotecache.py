@@ -243,6 +243,18 @@ def test_a_folder_keeps_what_others_added(tmp_path: Path, store: Store) -> None:
     assert place(folder).read() == entries("a", "b") and place(folder, "other").read() == entries("b")
 
 
+def test_a_folder_with_more_in_it_than_a_cache_is_left_alone(tmp_path: Path, store: Store) -> None:
+    folder = tmp_path / "cache"
+    (folder / "lost+found").mkdir(parents=True)
+    (folder / ".index.json.0a1b").touch()
+    place(folder).add(added("a"), store)
+    (folder / "mine").touch()
+    with pytest.raises(StoreError) as caught:
+        place(folder).add(added("b"), store)
+    assert caught.value.reason == "cache-is-none" and "holds mine" in caught.value.message
+    assert place(folder).read() == entries("a")
+
+
 def test_links_that_another_has_put_into_a_folder_are_not_written_through(tmp_path: Path, store: Store) -> None:
     folder = tmp_path / "cache"
     (folder / "blobs/sha256").mkdir(parents=True)

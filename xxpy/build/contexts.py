@@ -332,7 +332,8 @@ def _no_other_url(text: str) -> None:
 
 
 def _default_file(folder: Path) -> Path:
-    return next((folder / name for name in _DEFAULT if (folder / name).is_file()), folder / _DEFAULT[0])
+    # A folder that may not be entered is told when the file is read.
+    return next((folder / name for name in _DEFAULT if os.path.isfile(folder / name)), folder / _DEFAULT[0])
 
 
 def _inner_file(folder: Path, name: str) -> tuple[Path, str]:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from xxpy.build.disk import storing, sync_directory
+from xxpy.build.disk import open_descriptor, storing, sync_directory
 from xxpy.build.engine.namespace import undisturbed
 from xxpy.build.engine.rooted import remove_tree
 from xxpy.errors import StoreError
@@ -26,8 +26,8 @@ ELSEWHERE = "name another dest="
 def output_file(dest: str, *, own: bool = True) -> Iterator[IO[bytes]]:
     """The file ``dest`` for writing. It is replaced when the block has ended well.
 
-    A pipe or a device is written to, and a link is written through, where the folder is our ``own``; in one that others
-    write to they are replaced.
+    A pipe, a device or what is open (``/dev/stdout``) is written to, and a link is written through, where the folder is
+    our ``own``; in one that others write to they are replaced.
 
     Raises StoreError (``disk-full``, ``store-unwritable``); BrokenPipeError where stdout's reader is gone.
     """
@@ -38,6 +38,10 @@ def output_file(dest: str, *, own: bool = True) -> Iterator[IO[bytes]]:
         return
     path = Path(dest)
     with _told(path):
+        if own and (number := open_descriptor(path)) >= 0:
+            with os.fdopen(os.dup(number), "wb") as file:
+                yield file
+            return
         if own and _is_special(path):
             with path.open("wb") as file:
                 yield file

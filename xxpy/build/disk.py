@@ -43,6 +43,21 @@ def storing(path: Path, elsewhere: str = "put the store elsewhere") -> Iterator[
         ) from error
 
 
+def open_descriptor(path: Path) -> int:
+    """The number of the open file of ours that ``path`` names, as ``/dev/stdout`` and ``/dev/fd/N`` do; else -1.
+
+    It may be a regular file that others append to: to be written on, not opened anew or replaced.
+    """
+    for _ in range(3):
+        if path.name.isdecimal() and os.path.realpath(path.parent) == f"/proc/{os.getpid()}/fd":
+            return int(path.name)
+        try:
+            path = path.parent / os.readlink(path)
+        except OSError:
+            break
+    return -1
+
+
 def _existing(path: Path) -> Path:
     return next((each for each in (path, *path.parents) if each.exists()), path)
 

@@ -122,7 +122,10 @@ def _blob_path(part: Descriptor) -> str:
 
 
 def _reachable(store: Store, top: Descriptor) -> list[str]:
-    """Digests of the index, its manifests, their configs and layers; each once, sorted."""
+    """Digests of the index, its manifests, their configs and layers; each once, sorted.
+
+    Raises StoreError for one that is not there in its size (``blob-missing``, ``digest-mismatch``).
+    """
     found = {top.digest}
     todo = [top.digest]
     while todo:
@@ -132,7 +135,9 @@ def _reachable(store: Store, top: Descriptor) -> list[str]:
             found.add(digest)
             todo.append(digest)
         for part in (*([body["config"]] if "config" in body else []), *body.get("layers", [])):
-            found.add(Descriptor.from_json(part).digest)
+            blob = Descriptor.from_json(part)
+            store.require(blob)
+            found.add(blob.digest)
     return sorted(found)
 
 

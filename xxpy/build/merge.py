@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from xxpy.build.annotations import INDEX, INDEX_DESCRIPTOR, Annotation, chosen
 from xxpy.build.descriptor import Descriptor, parse_json_object
 from xxpy.build.image import INDEX_TYPES, write_index
+from xxpy.build.remotecache.entries import CONFIG_TYPE
 from xxpy.build.sources import Listing, Source, listing, subject_of
 from xxpy.build.store import Store
 from xxpy.errors import SourceError, UsageError
@@ -81,6 +82,10 @@ def _add(merged: _Merged, source: Source, found: Listing) -> None:
 def _copy(source: Source, manifest: Descriptor, store: Store) -> None:
     """Have a manifest and what it refers to in ``store``, itself last."""
     body = parse_json_object(source.read(manifest), f"the manifest {manifest.digest}")
+    if Descriptor.from_json(body.get("config")).media_type == CONFIG_TYPE:
+        raise SourceError(
+            f"{source.name} is a cache of --cache-to, no image", remedy="name an image", reason="image-unsupported"
+        )
     layers = body.get("layers")
     parts = [body.get("config"), *(layers if isinstance(layers, list) else ())]
     for part in parts:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from xxpy.build.annotations import KINDS, Annotation, parse_annotation
+from xxpy.build.disk import open_descriptor
 from xxpy.build.names import normalize_name, short_name
 from xxpy.errors import StoreError, UsageError
 
@@ -33,7 +34,7 @@ _NAMED_PARAMETERS: tuple[str, ...] = (
 )  # fmt: skip
 _TREE_PARAMETERS: tuple[str, ...] = ("dest", "platform-split")
 _NOT_SERVED = {"cacheonly": "leave -o out: the result of each step stays in the store"}
-_LAYOUT_S = ("oci-layout", "index.json", "blobs", "manifest.json", "ingest")
+LAYOUT_S = ("oci-layout", "index.json", "blobs", "manifest.json", "ingest")
 """What is in a folder that an OCI layout was written to: by us, for Docker, by BuildKit."""
 _BUILDKIT_S = (
     "unpack", "store", "context", "attestation-prefix", "attestation-inline", "dangling-name-prefix",
@@ -331,7 +332,7 @@ def _no_layout_s(path: Path) -> str:
     """The name of something in a folder that is of no OCI layout; it would be lost."""
     if not (path / "oci-layout").is_file():
         return sorted(os.listdir(path))[0]
-    return next((name for name in sorted(os.listdir(path)) if name not in _LAYOUT_S), "")
+    return next((name for name in sorted(os.listdir(path)) if name not in LAYOUT_S), "")
 
 
 def _holds_something(path: Path) -> bool:
@@ -340,7 +341,7 @@ def _holds_something(path: Path) -> bool:
 
 def _check_writable(path: Path, shown: str, *, merged: bool = False, remedy: str = "name another dest=") -> None:
     """``merged`` says that a folder is added to, not replaced."""
-    special = path.exists() and not path.is_file() and not path.is_dir()
+    special = open_descriptor(path) >= 0 or (path.exists() and not path.is_file() and not path.is_dir())
     own = special or (merged and path.is_dir())
     nearest = path if own else next(each for each in path.parents if os.path.lexists(each) or each == each.parent)
     if not special and not nearest.is_dir():

@@ -51,6 +51,8 @@ from xxpy.build.verdict import Verify, require_bases
 from xxpy.errors import (
     DockerfileError,
     HostError,
+    Interrupted,
+    RegistryError,
     SourceError,
     StoreError,
     UnsupportedError,
@@ -228,9 +230,8 @@ def solve_order(order: Order, plan: Plan, store: Store, listener: Listener) -> O
                 else:
                     listener(Exporting(f"writing {output.dest if output.dest != '-' else 'the files to stdout'}"))
                     engine.export_files(job, outcome, output, listener)
-            for cache in order.cache_to if order.builder.is_embedded else ():
-                if cache.kind != INLINE:
-                    _export_cache(cache, order, store, job, listener)
+            if order.builder.is_embedded:
+                _export_caches(order, store, job, listener)
     if order.cache_from or not all(step.cached for step in outcome.steps.values()):
         _keep_below(order, store, listener)
     return outcome
@@ -291,6 +292,24 @@ def _place_of(cache: Cache, order: Order, store: Store, listener: Listener) -> P
     return RegistryPlace(cache, store, Registries(order.host_ca.bundle), listener)
 
 
+def _export_caches(order: Order, store: Store, job: Job, listener: Listener) -> None:
+    """Add to each, whatever becomes of the others; the first error is raised at the end."""
+    errors: list[XxError] = []
+    for cache in order.cache_to:
+        if cache.kind == INLINE:
+            continue
+        try:
+            _export_cache(cache, order, store, job, listener)
+        except Interrupted:
+            raise
+        except XxError as error:
+            errors.append(error)
+    for other in errors[1:]:
+        listener(Notice(other.message))
+    if errors:
+        raise errors[0]
+
+
 def _export_cache(cache: Cache, order: Order, store: Store, job: Job, listener: Listener) -> None:
     listener(Exporting(f"adding to the cache {cache}"))
     try:
@@ -298,6 +317,9 @@ def _export_cache(cache: Cache, order: Order, store: Store, job: Job, listener: 
     except XxError as error:
         if not cache.ignore_error:
             error.message = f"the build is done, but nothing was added to the cache {cache}: {error.message}"
+            if isinstance(error, RegistryError):
+                # It is the output that could not be written.
+                raise StoreError(error.message, remedy=error.remedy, reason=error.reason) from None
             raise
         listener(Notice(f"nothing was added to the cache {cache}: {error.message}"))
 

@@ -204,13 +204,34 @@ class Store:
             return False
         except (OSError, StoreError):
             # Somebody else's file, as after a build by sudo, or a store for reading: it can be read all the same.
-            return path.exists()
+            return os.path.exists(path)
         return True
 
     def holds(self, descriptor: Descriptor) -> bool:
         """As `has`, for a blob that has that size too."""
         path = self.blob(descriptor.digest)
         return self._use(path) and path.stat().st_size == descriptor.size
+
+    def require(self, blob: Descriptor) -> None:
+        """Refuse to go on without a blob, or with one of another size.
+
+        Raises StoreError (``blob-missing``, ``digest-mismatch``).
+        """
+        if not self._use(path := self.blob(blob.digest)):
+            raise self._lacking(blob.digest)
+        if (size := path.stat().st_size) != blob.size:
+            raise StoreError(
+                f"{path} is damaged: it has {size} bytes, {blob.size} are expected",
+                remedy=f"Delete it (rm {path}) and make or fetch the image again.",
+                reason="digest-mismatch",
+            )
+
+    def _lacking(self, digest: str) -> StoreError:
+        return StoreError(
+            f"the store {self.root} lacks the blob {digest}",
+            remedy="Make or fetch the image again.",
+            reason="blob-missing",
+        )
 
     def read(self, digest: str, limit: int = JSON_LIMIT) -> bytes:
         """A blob of at most ``limit`` bytes, checked. Raises StoreError.
@@ -223,11 +244,7 @@ class Store:
             with path.open("rb") as file:
                 data = file.read(limit + 1)
         except FileNotFoundError:
-            raise StoreError(
-                f"the store {self.root} lacks the blob {digest}",
-                remedy="Make or fetch the image again.",
-                reason="blob-missing",
-            ) from None
+            raise self._lacking(digest) from None
         except OSError as error:
             raise StoreError(f"cannot read {path}: {error.strerror}", reason="store-failed") from error
         if len(data) > limit:

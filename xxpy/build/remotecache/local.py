@@ -16,6 +16,7 @@ from xxpy.build.disk import storing
 from xxpy.build.image import INDEX_TYPES, MANIFEST_TYPE
 from xxpy.build.layoutindex import LAYOUT_FILE, REF_NAME, index_json, read_index
 from xxpy.build.ocilayout import Layout, copy_blob, read_blob
+from xxpy.build.outputs import LAYOUT_S
 from xxpy.build.remotecache.aging import Addition
 from xxpy.build.remotecache.entries import CONFIG_TYPE, Entries, OtherVersion
 from xxpy.build.remotecache.places import entries_of, manifest_of, require_no_image
@@ -24,6 +25,8 @@ from xxpy.build.store import Store
 from xxpy.errors import StoreError
 
 _PIECE = 1 << 20
+_DISK_S = "lost+found"
+"""What a disk's own folder has."""
 
 
 class LocalPlace:
@@ -76,6 +79,14 @@ class LocalPlace:
         if (folder / "xx-store").exists():
             raise StoreError(
                 f"{folder} is a store of xx, no place for a cache", remedy=ELSEWHERE, reason="cache-is-none"
+            )
+        names = sorted(os.listdir(folder)) if os.access(folder, os.R_OK) else []
+        # What was being written when the machine stopped begins with a dot.
+        if other := next((name for name in names if name not in (*LAYOUT_S, _DISK_S) and name[0] != "."), ""):
+            raise StoreError(
+                f"{folder} holds {other}, and so is more than a cache",
+                remedy="name a folder of its own: dest=DIR",
+                reason="cache-is-none",
             )
         for entry in self._meant(self._index()):
             try:
