@@ -1,6 +1,7 @@
 """The few system calls that Python 3.11 does not offer: unshare, mount, umount2, prctl, syncfs, sync_file_range.
 
-All raise OSError with the call's errno. Flags are those of ``linux/mount.h``, ``linux/sched.h`` and ``linux/prctl.h``.
+All but `begin_writing` raise OSError with the call's errno.
+Flags are those of ``linux/mount.h``, ``linux/sched.h`` and ``linux/prctl.h``.
 """
 
 from __future__ import annotations
