@@ -37,7 +37,7 @@ test-matrix: setup ## every project for every platform, as a table (an hour)
 
 test-twins: setup ## every published Dockerfile with twins and without, compared (two hours)
 	@tools/setup test
-	@XX_TESTS_LARGE=1 $(BIN)/python -m pytest tests/e2e/test_twins_published.py $(PYTEST_ARGS)
+	@XX_TESTS_LARGE=1 $(BIN)/python -m pytest tests/e2e/test_twins_compared.py $(PYTEST_ARGS)
 
 test-unit: venv ## the tests that need nothing of the machine, in seconds
 	@$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)

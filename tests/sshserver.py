@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from support import cache_folder
+from support import cache_folder, listens_at
 
 USER, UID, OTHER_PORT = "git", 4321, 2222
 _CONFIG = f"""
@@ -150,10 +150,8 @@ def ssh_agent(socket: Path, *keys: Path, user: int = 0) -> Iterator[None]:
     who = ["setpriv", "--reuid", str(user), "--regid", str(user), "--clear-groups"] if user else []
     agent = subprocess.Popen([*who, "ssh-agent", "-D", "-a", str(socket)], stdout=subprocess.DEVNULL)
     try:
-        for _ in range(100):
-            if socket.exists():
-                break
-            time.sleep(0.05)
+        if not listens_at(socket, agent):
+            raise RuntimeError("ssh-agent does not start")
         env = {**os.environ, "SSH_AUTH_SOCK": str(socket)}
         for key in keys:
             subprocess.run(["ssh-add", "-q", str(key)], env=env, check=True, stdin=subprocess.DEVNULL)

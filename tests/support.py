@@ -107,6 +107,20 @@ def serving_at(argv: Callable[[int], Sequence[str]], log: Path) -> Iterator[int]
         child.wait()
 
 
+def listens_at(path: Path, child: subprocess.Popen[bytes], seconds: float = 60) -> bool:
+    """Whether somebody listens at the socket ``path``, once ``child`` has had its time to begin.
+
+    It is there, and refuses whoever comes, from when it has a name until it is listened at.
+    """
+    until = time.monotonic() + seconds
+    while child.poll() is None and time.monotonic() < until:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+            return True
+        time.sleep(0.05)
+    return False
+
+
 def _listens(child: subprocess.Popen[bytes], port: int) -> bool:
     until = time.monotonic() + 60
     while child.poll() is None and time.monotonic() < until:

@@ -24,7 +24,7 @@ from conformance.merge import merged, merges
 from conftest import lacking
 from copies import COPIES, copy_context, copying
 from registries import Memory
-from support import BOTH, ROOT, Done, Xx, config_of, error_of, output_of
+from support import BOTH, ROOT, Done, Xx, config_of, error_of, listens_at, output_of
 from webserver import serving
 
 from xxpy.platforms import Platform
@@ -418,11 +418,7 @@ def daemon(tmp_path: Path) -> Iterator[str]:
             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
         )  # fmt: skip
     try:
-        for _ in range(600):
-            if (tmp_path / "buildkitd.sock").exists() or running.poll() is not None:
-                break
-            time.sleep(0.1)
-        assert (tmp_path / "buildkitd.sock").exists(), (tmp_path / "log").read_text(errors="replace")
+        assert listens_at(tmp_path / "buildkitd.sock", running), (tmp_path / "log").read_text(errors="replace")
         yield address
     finally:
         running.terminate()
