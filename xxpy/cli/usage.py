@@ -78,6 +78,17 @@ class Program(Group):
             raise SystemExit(code if isinstance(code, int) else 0)
         return code
 
+    # Where stdout has no reader, click ends with 1: it must not come to see that.
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """See `click.Command.make_context`; it prints the help."""
+        with told():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """See `click.Group.invoke`."""
+        with told():
+            return super().invoke(ctx)
+
 
 def explained(error: click.ClickException) -> UsageError:
     """``error`` as one of ours: the flag or argument of its command that is wrong, and what it takes."""

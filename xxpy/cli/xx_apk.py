@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 
-from xxpy.cli.stage import told
+from xxpy.cli.stage import say, told
 from xxpy.errors import HostError
 from xxpy.info import programs
 from xxpy.info.osrelease import OsRelease
@@ -41,8 +41,7 @@ def main() -> int:
     """Entry point of xx-apk."""
     args = sys.argv[1:]
     if not args or args in (["--help"], ["-h"]):
-        sys.stdout.write(_HELP)
-        return 0
+        return say("xx-apk", _HELP)
     # Packages are Alpine's whatever vendor the triple is to have.
     env = {name: value for name, value in os.environ.items() if name != "XX_VENDOR"}
     return told("xx-apk", lambda: _serve(args, Target.from_env(env, OsRelease.read(), os.uname().machine)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from xxpy.cli.stage import told
+from xxpy.cli.stage import say, told
 from xxpy.errors import HostError
 from xxpy.info import programs
 from xxpy.info.target import Target
@@ -51,15 +51,13 @@ def _main(program: str) -> int:
     name = f"xx-{program}"
     args = sys.argv[1:]
     if not args or args == ["--help"] or args == ["-h"]:
-        sys.stdout.write(_HELP.format(name=name, program=program))
-        return 0
+        return say(name, _HELP.format(name=name, program=program))
     return told(name, lambda: _serve(program, args, Target.current()))
 
 
 def _serve(program: str, args: Sequence[str], target: Target) -> int:
     if "--print-source-file" in args:
-        print(sources.main_file())
-        return 0
+        return say(f"xx-{program}", f"{sources.main_file()}\n")
     if target.platform.os == "windows":
         return _serve_windows(program, args, target)
     if target.platform.os != "linux":

@@ -9,7 +9,7 @@ from xxpy.cargo import arguments, environment, library
 from xxpy.cargo.triple import rust_triple
 from xxpy.cc import install
 from xxpy.cc.toolchain import Toolchain
-from xxpy.cli.stage import told
+from xxpy.cli.stage import say, told
 from xxpy.info import programs
 from xxpy.info.target import Target
 
@@ -43,8 +43,7 @@ def main() -> int:
     """Entry point of xx-cargo."""
     args = sys.argv[1:]
     if args in (["--help"], ["-h"]):
-        sys.stdout.write(_HELP)
-        return 0
+        return say("xx-cargo", _HELP)
     return told("xx-cargo", lambda: _serve(args))
 
 
@@ -55,8 +54,7 @@ def _serve(args: Sequence[str]) -> int:
     end = args.index("--") if "--" in args else len(args)
     own = [arg for arg in args[:end] if arg in _OWN]
     if "--print-target-triple" in own:
-        print(triple)
-        return 0
+        return say("xx-cargo", f"{triple}\n")
     rest = [arg for index, arg in enumerate(args) if index >= end or arg not in _OWN]
     if not programs.find("cargo"):
         raise programs.missing("cargo")
@@ -72,8 +70,7 @@ def _serve(args: Sequence[str]) -> int:
     if "--print-env" in own:
         from xxpy.cc.describe import exports
 
-        sys.stdout.write(exports(made.items()))
-        return 0
+        return say("xx-cargo", exports(made.items()))
     library.ensure(triple, arguments.toolchain_of(rest), target, env, state)
     if "--setup-target-triple" in own:
         return 0

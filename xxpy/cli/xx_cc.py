@@ -6,7 +6,7 @@ import os
 import sys
 
 from xxpy.cc import clang, state
-from xxpy.cli.stage import told
+from xxpy.cli.stage import say, told
 from xxpy.errors import HostError, UsageError
 from xxpy.info import programs
 from xxpy.info.target import Target
@@ -57,8 +57,7 @@ def main() -> int:
     name = os.path.basename(sys.argv[0])
     args = sys.argv[1:]
     if args == ["--help"] and name.startswith("xx-"):
-        sys.stdout.write(_HELP.format(name=name))
-        return 0
+        return say(name, _HELP.format(name=name))
     return told(name, lambda: _serve(name, args))
 
 
@@ -73,7 +72,7 @@ def _serve(name: str, args: Sequence[str]) -> int:
         # A triple that is none of ours: clang knows what to do with it, or says so.
         programs.become([_real_clang(cxx), *args])
     if own:
-        return _own_option(own[-1] if "--wrap" not in own else "--wrap", target)
+        return _own_option(name, own[-1] if "--wrap" not in own else "--wrap", target)
     args = clang.without_target(args)
     _first_call(target)
     programs.become(clang.command_line(args, target, os.environ, cxx))
@@ -153,13 +152,12 @@ def _set_up(target: Target) -> tuple[Toolchain, Names]:
     return chain, names
 
 
-def _own_option(option: str, target: Target) -> int:
+def _own_option(name: str, option: str, target: Target) -> int:
     from xxpy.cc import describe, install
     from xxpy.cc.toolchain import clang_triple
 
     if option == "--print-target-triple":
-        print(clang_triple(target))
-        return 0
+        return say(name, f"{clang_triple(target)}\n")
     if option == "--unwrap":
         install.unwrap(_folder(), os.environ)
         return 0
@@ -169,8 +167,7 @@ def _own_option(option: str, target: Target) -> int:
     if option == "--print-sysroot":
         from xxpy.cc.sdk import find_sdk
 
-        print(find_sdk() if target.platform.os == "darwin" else target.sysroot)
-        return 0
+        return say(name, f"{find_sdk() if target.platform.os == 'darwin' else target.sysroot}\n")
     chain, names = _set_up(target)
     files = {
         "--print-cmake-toolchain-file": install.CMAKE,
@@ -178,9 +175,9 @@ def _own_option(option: str, target: Target) -> int:
         "--print-config-site": install.SITE,
     }
     if option in files:
-        print(os.path.join(install.state_folder(chain), files[option]))
-    elif option == "--print-cmake-defines":
-        print(" ".join(describe.cmake_defines(chain, names)))
-    elif option == "--print-env":
-        sys.stdout.write(describe.exports(describe.environment(chain, names)))
+        return say(name, f"{os.path.join(install.state_folder(chain), files[option])}\n")
+    if option == "--print-cmake-defines":
+        return say(name, f"{' '.join(describe.cmake_defines(chain, names))}\n")
+    if option == "--print-env":
+        return say(name, describe.exports(describe.environment(chain, names)))
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from xxpy.cli.stage import told
+from xxpy.cli.stage import say, told
 from xxpy.info import programs
 from xxpy.info.target import Target
 from xxpy.pkg import dnf
@@ -31,8 +31,7 @@ def main() -> int:
     program = name.removeprefix("xx-")
     args = sys.argv[1:]
     if not args or args in (["--help"], ["-h"]):
-        sys.stdout.write(_HELP.format(name=name, program=program))
-        return 0
+        return say(name, _HELP.format(name=name, program=program))
     return told(name, lambda: _serve(program, args, Target.current()))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from xxpy.cli.stage import told
+from xxpy.cli.stage import say, told
 from xxpy.errors import HostError
 from xxpy.go import environment
 from xxpy.info import programs
@@ -41,8 +41,7 @@ def main() -> int:
     """Entry point of xx-go."""
     args = sys.argv[1:]
     if args in (["--help"], ["-h"]):
-        sys.stdout.write(_HELP)
-        return 0
+        return say("xx-go", _HELP)
     return told("xx-go", lambda: _serve(args))
 
 
@@ -55,8 +54,7 @@ def _serve(args: Sequence[str]) -> int:
     if args == ["--print-env"]:
         from xxpy.cc.describe import exports
 
-        sys.stdout.write(exports(made.items()))
-        return 0
+        return say("xx-go", exports(made.items()))
     if not programs.find("go"):
         raise programs.missing("go")
     if args == ["--wrap"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from xxpy.cli.stage import complain, say
 from xxpy.errors import XxError
 from xxpy.info.osrelease import OsRelease
 from xxpy.info.queries import IS_CROSS, LENIENT, STRICT, answer
@@ -61,16 +62,9 @@ def run(args: Sequence[str], env: Mapping[str, str], distro: OsRelease, machine:
 def main() -> int:
     """Entry point. 0: answered, or is-cross is true. 1: is-cross is false, no such target, or no such query."""
     status, out, err = run(sys.argv[1:], os.environ, OsRelease.read(), os.uname().machine)
-    try:
-        if out:
-            sys.stdout.write(out if out.endswith("\n") else out + "\n")
-            sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 1
     if err:
-        sys.stderr.write(err + "\n")
-    return status
+        complain(f"{err}\n")
+    return (say("xx-info", out if out.endswith("\n") else f"{out}\n") if out else 0) or status
 
 
 if __name__ == "__main__":

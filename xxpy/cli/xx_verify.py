@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from xxpy.cli.stage import complain, say
 from xxpy.errors import UsageError, XxError
 from xxpy.info.osrelease import OsRelease
 from xxpy.info.target import Target
@@ -199,10 +200,8 @@ def _json(results: Sequence[tuple[str, list[Problem]]]) -> str:
 def main() -> int:
     """Entry point. 0: all right. 1: a problem in a file, or no such target. 2: a wrong command line."""
     status, out, errors = run(sys.argv[1:], os.environ, OsRelease.read(), os.uname().machine)
-    if out:
-        sys.stdout.write(out + "\n")
-    sys.stderr.write("".join(f"xx-verify: {line}\n" for line in errors))
-    return status
+    complain("".join(f"xx-verify: {line}\n" for line in errors))
+    return (say("xx-verify", f"{out}\n") if out else 0) or status
 
 
 if __name__ == "__main__":

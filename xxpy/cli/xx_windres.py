@@ -8,7 +8,7 @@ import sys
 import tempfile
 
 from xxpy.cc import windres
-from xxpy.cli.stage import told
+from xxpy.cli.stage import say, told
 from xxpy.info import programs
 from xxpy.info.target import Target
 
@@ -37,13 +37,11 @@ def main() -> int:
     """Entry point of xx-windres."""
     args = sys.argv[1:]
     if "-h" in args or "--help" in args:
-        sys.stdout.write(_HELP)
-        return 0
+        return say("xx-windres", _HELP)
     if "-V" in args or "--version" in args:
         from xxpy import __version__
 
-        print(f"xx-windres {__version__}")
-        return 0
+        return say("xx-windres", f"xx-windres {__version__}\n")
     return told("xx-windres", lambda: _serve(args))
 
 
@@ -56,7 +54,8 @@ def _serve(args: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="xx-windres-") as work:
         for argv in windres.commands(options, target, preprocessor, work):
             if os.environ.get("XX_WINDRES_DRYRUN"):
-                print(shlex.join(argv))
+                if status := say("xx-windres", f"{shlex.join(argv)}\n"):
+                    return status
                 continue
             status = programs.run([_versioned(argv[0]), *argv[1:]])
             if status:
