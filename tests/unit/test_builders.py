@@ -123,7 +123,20 @@ def test_without_docker_ls_is_quiet_and_a_build_says_what_to_do(
     assert code == 0 and out.startswith("NAME/NODE") and "embedded*" in out and "default" not in out
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
     code, out = xx("build", "--store", str(tmp_path / "store"), "--builder", "default", str(tmp_path))
+    assert code == 2 and "there is no builder default: xx has none of that name, and neither docker nor buildx" in out
+    assert xx("builder", "use", "default")[0] == xx("builder", "inspect", "default")[0] == 2
+    Builders(tmp_path / "config").add(new_builder("far", "remote", "tcp://h:1", ()))
+    code, out = xx("build", "--store", str(tmp_path / "store"), "--builder", "far", str(tmp_path))
     assert code == 4 and "neither docker nor buildx" in out and "--builder embedded" in out
+    # The current one has gone with docker: that is said, and how to choose another.
+    (tmp_path / "config/builder").write_text("default\n")
+    code, out = xx("builder", "ls")
+    assert (
+        code == 0
+        and out.splitlines()[-1] == "NOTICE: the current one is default, which is not there: xx builder use NAME"
+    )
+    code, out = xx("build", "--store", str(tmp_path / "store"), str(tmp_path))
+    assert code == 2 and "no builder default" in out and "xx builder use NAME" in out
 
 
 def test_the_environment_names_a_builder(log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,6 +173,8 @@ def test_a_damaged_file_is_named_and_can_be_removed(log: Path, tmp_path: Path) -
         builders.get("b")
     assert caught.value.reason == "builder-unreadable" and "b.json" in caught.value.message
     assert builders.all() == [BUILT_IN] and builders.get("../b") is None
+    code, out = xx("builder", "ls")
+    assert code == 0 and "NOTICE: cannot read the builder" in out and "xx builder rm b" in out
     assert xx("builder", "rm", "b")[0] == 0 and builders.get("b") is None
 
 

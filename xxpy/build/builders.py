@@ -7,18 +7,18 @@ that folder holds the current one's name. Words and rules are those of ``docker 
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
 import os
 import re
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from xxpy.build.descriptor import parse_json_object
 from xxpy.build.disk import storing
-from xxpy.errors import StoreError, UsageError
+from xxpy.errors import StoreError, UsageError, XxError
 
 EMBEDDED, DOCKER, CONTAINER, KUBERNETES, REMOTE = DRIVERS = (
     "embedded", "docker", "docker-container", "kubernetes", "remote",
@@ -131,16 +131,19 @@ class Builders:
         self._root = root
         self._folder = root / "builders"
 
-    def all(self) -> list[Builder]:
-        """Every builder, `BUILT_IN` first, then by name, but for those whose file cannot be read: `get` says why."""
+    def all(self, damaged: Callable[[XxError], None] = lambda _: None) -> list[Builder]:
+        """Every builder, `BUILT_IN` first, then by name; of those whose file cannot be read ``damaged`` is told why."""
         try:
             names = sorted(path.stem for path in self._folder.iterdir() if path.suffix == ".json")
         except OSError:
             names = []
         found = [BUILT_IN]
         for name in names:
-            with contextlib.suppress(StoreError, UsageError):
+            try:
                 builder = self.get(name)
+            except XxError as error:
+                damaged(error)
+            else:
                 found += [builder] if builder is not None and builder != BUILT_IN else []
         return found
 

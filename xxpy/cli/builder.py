@@ -106,8 +106,8 @@ def use_command(name: str) -> None:
     with told():
         builders = Builders(config_folder())
         builder = named_builder(builders, name)
-        if not builder.own and buildx.inspect(buildx.find_buildx(), builder) is None:
-            raise _unknown(name)
+        if not builder.own and buildx.inspect(buildx.find_buildx(builder), builder) is None:
+            raise buildx.unknown(name)
         builders.use(name)
 
 
@@ -152,19 +152,11 @@ def _remove_instance(builder: Builder) -> None:
 def _not_ours(name: str) -> UsageError:
     """The error for a name that is to be removed, which may be one of buildx's own."""
     if name not in _listed():
-        return _unknown(name)
+        return buildx.unknown(name)
     return UsageError(
         f"the builder {name} is one of buildx's own",
         remedy=f"remove it there: docker buildx rm {name}",
         reason="builder-not-ours",
-    )
-
-
-def _unknown(name: str) -> UsageError:
-    return UsageError(
-        f"there is no builder {harmless(name)[:80]}",
-        remedy="see what there is: xx builder ls",
-        reason="builder-unknown",
     )
 
 
@@ -175,7 +167,8 @@ def ls_command(form: str) -> None:
     with told():
         builders = Builders(config_folder())
         theirs = _listed()
-        ours = builders.all()
+        damaged: list[XxError] = []
+        ours = builders.all(damaged.append)
         found = [_ours(each, theirs.get(each.instance, {})) for each in ours]
         hidden = {each.name for each in ours}
         found += [_object(name, each) for name, each in theirs.items() if name not in hidden]
@@ -187,6 +180,10 @@ def ls_command(form: str) -> None:
                 click.echo(json.dumps(each))
         else:
             _print_table(found)
+        for error in damaged:
+            click.echo(f"NOTICE: {harmless(error.message)}\n        {harmless(error.remedy)}", err=True)
+        if not any(each["Current"] for each in found) and not damaged:
+            click.echo(f"NOTICE: the current one is {current}, which is not there: xx builder use NAME", err=True)
 
 
 def _ours(builder: Builder, said: dict[str, Any]) -> dict[str, Any]:
@@ -271,9 +268,9 @@ def inspect_command(name: str) -> None:
         if builder == BUILT_IN or builder.is_embedded:
             lines += [("Status", "running"), ("Platforms", ", ".join(_own_platforms()))]
         else:
-            found = buildx.inspect(buildx.find_buildx(), builder)
+            found = buildx.inspect(buildx.find_buildx(builder), builder)
             if found is None and not builder.own:
-                raise _unknown(builder.name)
+                raise buildx.unknown(builder.name)
             lines += _inspected(found)
         _print_pairs([(key, value) for key, value in dict(lines).items() if value])
 

@@ -50,10 +50,10 @@ def environment(builder: Builder | None = None) -> dict[str, str]:
     return kept
 
 
-def find_buildx() -> tuple[str, ...]:
+def find_buildx(builder: Builder | None = None) -> tuple[str, ...]:
     """What a command line of buildx begins with: ``docker buildx``, else the program itself.
 
-    Raises HostError (``buildx-missing``).
+    Raises HostError (``buildx-missing``); UsageError (``builder-unknown``) for a ``builder`` that buildx alone could have.
     """
     docker = find_program("docker")
     if docker is not None:
@@ -65,10 +65,22 @@ def find_buildx() -> tuple[str, ...]:
     for name in ("docker-buildx", "buildx"):
         if path := find_program(name):
             return (path,)
+    why = "docker has no buildx here" if docker else "neither docker nor buildx is installed"
+    if builder is not None and not builder.own:
+        raise unknown(builder.name, why)
     raise HostError(
-        "docker has no buildx here" if docker else "neither docker nor buildx is installed",
+        why,
         remedy=f"{_INSTALL}, or build in our own engine: --builder embedded",
         reason="buildx-missing",
+    )
+
+
+def unknown(name: str, why: str = "") -> UsageError:
+    """The error for a name that no builder has, ours or buildx's."""
+    return UsageError(
+        f"there is no builder {harmless(name)[:80]}{f': xx has none of that name, and {why}' if why else ''}",
+        remedy="xx builder ls shows what there is, xx builder use NAME chooses one for all builds",
+        reason="builder-unknown",
     )
 
 

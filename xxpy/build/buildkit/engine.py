@@ -62,7 +62,7 @@ class BuildKit:
         recipe = job.recipe
         require_served(job, recipe)
         require_given((each.vertex for each in job.plan.steps.values()), job.credentials, job.dockerfile)
-        program = buildx.find_buildx()
+        program = buildx.find_buildx(self._builder)
         layouts = [*handed_images(self._store, job.plan.graph)]
         layouts += [name for name, each in recipe.contexts.sources.items() if each.startswith(LAYOUT)]
         for notice in require_able(self._builder, self._inspected(program), job, recipe, layouts):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from xxpy.build.builders import Builder
-from xxpy.build.buildkit.buildx import Inspected, unreachable
+from xxpy.build.buildkit.buildx import Inspected, unknown, unreachable
 from xxpy.build.engine import Job, Recipe
 from xxpy.build.events import Notice
 from xxpy.build.graph import ExecOp
@@ -52,9 +52,7 @@ def require_able(
     ``driver-exporter``, ``driver-platforms``, ``driver-cache``, ``driver-layouts``).
     """
     if found is None:
-        raise UsageError(
-            f"there is no builder {builder.name}", remedy="see what there is: xx builder ls", reason="builder-unknown"
-        )
+        raise unknown(builder.name)
     if found.error or not found.driver:
         raise unreachable(builder, found.error or "buildx does not say why")
     if builder.own and found.driver != builder.driver:
