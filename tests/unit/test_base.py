@@ -10,7 +10,7 @@ import pytest
 from xxpy.build import busybox
 from xxpy.build.base import recipe_for
 from xxpy.build.bootstrap import bootstrap_error
-from xxpy.errors import HostError, SourceError, UsageError, XxError
+from xxpy.errors import HostError, SourceError, StoreError, UsageError, XxError
 from xxpy.platforms import Platform
 
 
@@ -57,6 +57,10 @@ APT = "I: running apt-get update...\n"
          SourceError, "archive-unreachable", "Could not connect"),
         ("E: Failed to fetch http://a.test/debian/dists/trixie/InRelease  The following signatures were invalid\n",
          HostError, "bootstrap-failed", "signatures were invalid"),
+        ("dpkg-deb: error: failed to write: No space left on device\nE: Sub-process returned an error code\n",
+         StoreError, "disk-full", "no space left to make debian:x for linux/mips"),
+        ("E: You don't have enough free space in /s/root/var/cache/apt/archives/.\n",
+         StoreError, "disk-full", "no space left"),
         ("", HostError, "bootstrap-failed", "exit code 25"),
     ],
 )  # fmt: skip

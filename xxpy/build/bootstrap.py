@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from xxpy.errors import HostError, SourceError, UsageError, XxError
+from xxpy.errors import HostError, SourceError, StoreError, UsageError, XxError
 from xxpy.platforms import Platform
 
 _LAST_LINES = 12
@@ -14,6 +14,7 @@ _UNREACHABLE = re.compile(
     r"Failed to fetch (?P<url>\S+?)/dists/\S+\s+"
     r"(?P<why>(?:Could not (?:connect|resolve)|Temporary failure|Connection|Unable to connect|Cannot initiate)[^\n]*)"
 )
+_FULL = re.compile(r"No space left on device|Disk quota exceeded|don't have enough free space", re.IGNORECASE)
 _LONGEST = 200
 
 
@@ -21,7 +22,8 @@ def bootstrap_error(said: str, ended: str, name: str, platform: Platform) -> XxE
     """The error for ``name`` (as ``debian:trixie``) on ``platform``, of which mmdebstrap ``said`` so much at its end.
 
     UsageError (``suite-unknown``, ``platform-unserved``) where the archive answers that it has none, SourceError
-    (``archive-unreachable``) where it does not answer, else HostError (``bootstrap-failed``) with the last lines.
+    (``archive-unreachable``) where it does not answer, StoreError (``disk-full``), else HostError
+    (``bootstrap-failed``) with the last lines.
     """
     if (found := _NO_RELEASE.search(said)) and re.search(r"^\s*404\b", said, re.MULTILINE):
         return UsageError(
@@ -41,6 +43,12 @@ def bootstrap_error(said: str, ended: str, name: str, platform: Platform) -> XxE
             remedy="see whether the address is right, and whether this machine needs a proxy (http_proxy); "
             "--mirror URL names another archive",
             reason="archive-unreachable",
+        )
+    if _FULL.search(said):
+        return StoreError(
+            f"no space left to make {name} for {platform}",
+            remedy="Free space on the file system of the store, or put the store elsewhere (--store, XX_STORE).",
+            reason="disk-full",
         )
     lines = said.strip().splitlines()[-_LAST_LINES:]
     return HostError(

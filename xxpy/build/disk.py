@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from xxpy.errors import StoreError
+from xxpy.errors import StoreError, XxError
 
 _PIECE = 1 << 20
 
@@ -23,7 +23,7 @@ def storing(path: Path, elsewhere: str = "put the store elsewhere") -> Iterator[
     try:
         yield
     except OSError as error:
-        words = error.strerror or str(error)
+        words = words_of(error)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StoreError(
                 f"no space left to write {path}: {words}",
@@ -41,6 +41,13 @@ def storing(path: Path, elsewhere: str = "put the store elsewhere") -> Iterator[
             remedy=f"Name a place whose folders are there and can be written to, or {elsewhere}.",
             reason="store-failed",
         ) from error
+
+
+def words_of(error: BaseException) -> str:
+    """What an error says, without its number."""
+    if isinstance(error, XxError):
+        return error.message
+    return (error.strerror if isinstance(error, OSError) else "") or str(error)
 
 
 def open_descriptor(path: Path) -> int:

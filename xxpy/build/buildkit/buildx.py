@@ -53,7 +53,7 @@ def environment(builder: Builder | None = None) -> dict[str, str]:
 def find_buildx(builder: Builder | None = None) -> tuple[str, ...]:
     """What a command line of buildx begins with: ``docker buildx``, else the program itself.
 
-    Raises HostError (``buildx-missing``); UsageError (``builder-unknown``) for a ``builder`` that buildx alone could have.
+    Raises HostError (``buildx-missing``); UsageError (``builder-unknown``): ``builder`` is none of ours.
     """
     docker = find_program("docker")
     if docker is not None:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
-from xxpy.build.disk import storing
+from xxpy.build.disk import storing, words_of
 from xxpy.build.engine import Job
 from xxpy.build.engine.cache import Cache, Record, Syncer
 from xxpy.build.engine.copy import Origin, copy_path, tree_origin
@@ -250,8 +250,8 @@ class _Solver:
             if self._ending.is_set():
                 # What fails now fails because the build ends: not worth a word beside the reason.
                 raise
-            text = error.message if isinstance(error, XxError) else str(error)
-            self._tell(StepDone(vertex.digest, time.monotonic(), time.monotonic() - began, cached=False, error=text))
+            now, text = time.monotonic(), words_of(error)
+            self._tell(StepDone(vertex.digest, now, now - began, cached=False, error=text))
             raise
         self._chains[vertex.digest] = record.chain
         seconds = 0.0 if cached else time.monotonic() - began
