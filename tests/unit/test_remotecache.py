@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from registries import Memory
 from stores import image, named
 
@@ -34,6 +35,7 @@ from xxpy.build.remotecache.local import LocalPlace
 from xxpy.build.remotecache.registry import RegistryPlace
 from xxpy.build.remotecache.spec import Cache, parse_cache_from, parse_cache_to
 from xxpy.build.store import Store
+from xxpy.cli.xx import main
 from xxpy.errors import StoreError, UsageError, XxError
 
 NOW, DAY = 1_700_000_000, 86_400
@@ -69,6 +71,8 @@ def test_cache_from() -> None:
     assert parse_cache_from("user/app") == Cache("registry", "docker.io/user/app:latest")
     wanted = digest("m")
     assert parse_cache_from(f"type=local,src=d,digest={wanted}").digest == wanted
+    with pytest.raises(UsageError, match="digest=abc is none"):
+        parse_cache_from("type=local,src=d,digest=abc")
 
 
 @pytest.mark.parametrize(
@@ -241,6 +245,15 @@ def test_a_folder_keeps_what_others_added(tmp_path: Path, store: Store) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["blobs", "index.json", "oci-layout"]
     place(folder, "other").add(added("b"), store)
     assert place(folder).read() == entries("a", "b") and place(folder, "other").read() == entries("b")
+
+
+def test_what_inspect_says_of_one(tmp_path: Path, store: Store) -> None:
+    place(tmp_path / "cache").add(added("a"), store)
+    said = CliRunner().invoke(main, ["inspect", str(tmp_path / "cache")]).output
+    assert "Kind:        a cache of xx build, no image" in said and "in 1 layer\n" in said, said
+    assert "Platform" not in said and "Created" not in said
+    found = json.loads(CliRunner().invoke(main, ["inspect", "--format", "json", str(tmp_path / "cache")]).output)
+    assert found["images"][0]["platform"] is None and "cache" in found["images"][0]["artifactType"]
 
 
 def test_a_folder_with_more_in_it_than_a_cache_is_left_alone(tmp_path: Path, store: Store) -> None:

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from xxpy.build.convert import DOCKER_CONFIG
 from xxpy.build.descriptor import Descriptor, parse_json_object
-from xxpy.build.image import best_for
+from xxpy.build.image import CONFIG_TYPE, best_for
 from xxpy.build.inventory import layer_snapshots
 from xxpy.build.sources import REFERENCE_TYPE, Listing, Source, StoreSource, listing, subject_of
 from xxpy.errors import SourceError, StoreError
@@ -37,13 +38,18 @@ class LayerFacts:
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """One platform's image; ``config`` is the whole of it, as JSON has it, ``size`` of manifest, config and layers."""
+    """One platform's image; ``config`` is the whole of it, as JSON has it, ``size`` of manifest, config and layers.
+
+    ``artifact`` is the media type of a config that is no image's, as a cache has one (OCI image-spec, manifest.md,
+    "guidelines for artifact usage"); its ``config`` is left out. Empty for an image.
+    """
 
     manifest: Descriptor
     config: Mapping[str, Any]
     layers: tuple[LayerFacts, ...]
     annotations: Mapping[str, str]
     size: int
+    artifact: str = ""
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -107,6 +113,8 @@ def _image(source: Source, manifest: Descriptor, snapshots: Mapping[str, str]) -
     )
     said = Descriptor.from_json(manifest.to_json() | {"annotations": body.get("annotations")}).annotations
     size = manifest.size + described.size + sum(blob.size for blob in blobs)
+    if described.media_type not in (CONFIG_TYPE, DOCKER_CONFIG):
+        return ImageFacts(manifest, {}, layers, dict(said), size, described.media_type or "unknown")
     return ImageFacts(manifest, config, layers, dict(said), size)
 
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import click
 
-from xxpy.build.inspection import Attached, Facts, ImageFacts, LayerFacts, inspect
+from xxpy.build.inspection import OURS, Attached, Facts, ImageFacts, LayerFacts, inspect
 from xxpy.build.naming import harmless, human_size, one_line
+from xxpy.build.remotecache.entries import CONFIG_TYPE as CACHE_TYPE
 from xxpy.build.sources import needs_store, opened
 from xxpy.build.store import Store
 from xxpy.cli.shared import store_option, store_to_read, told
@@ -86,7 +87,8 @@ def as_object(facts: Facts) -> dict[str, Any]:
 
 def _image_object(image: ImageFacts) -> dict[str, Any]:
     return {
-        "platform": str(image.manifest.platform),
+        "platform": None if image.artifact else str(image.manifest.platform),
+        "artifactType": image.artifact or None,
         "mediaType": image.manifest.media_type,
         "digest": image.manifest.digest,
         "size": image.size,
@@ -125,11 +127,13 @@ def _lines(facts: Facts, *, layers: bool) -> Iterator[str]:
 
 def _image_rows(image: ImageFacts) -> dict[str, str]:
     settings = image.settings
+    kind = f"a cache of {OURS}" if image.artifact == CACHE_TYPE else image.artifact
+    count = len(image.layers)
     rows = {
-        "Platform": str(image.manifest.platform),
+        **({"Kind": f"{kind}, no image"} if kind else {"Platform": str(image.manifest.platform)}),
         "Digest": image.manifest.digest,
-        "Size": f"{human_size(image.size)} in {len(image.layers)} layers",
-        "Created": str(image.config.get("created") or "-"),
+        "Size": f"{human_size(image.size)} in {count} layer{'s' if count != 1 else ''}",
+        **({} if kind else {"Created": str(image.config.get("created") or "-")}),
     }
     rows |= {key: json.dumps(settings[key]) for key in _LISTED if settings.get(key)}
     rows |= {key: str(settings[key]) for key in _TEXTS if settings.get(key)}

@@ -9,6 +9,7 @@ import csv
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from xxpy.build.descriptor import is_digest
 from xxpy.build.names import normalize_name
 from xxpy.build.outputs import BOOLEANS
 from xxpy.build.runsettings import parse_size
@@ -86,6 +87,8 @@ def _parse(flag: str, text: str, kinds: Mapping[str, tuple[str, ...]], folder: s
             if key in _FORM:
                 raise _unsupported(flag, text, f"{key}= is not supported", "layers are kept as the images have them")
             raise _bad(flag, text, f"{key}= is not known", known)
+    if fields.get("digest") and not is_digest(fields["digest"]):
+        raise _bad(flag, text, f"digest={fields['digest'][:80]} is none", "write digest=sha256:…, all 64 hex digits")
     mode = fields.get("mode", MIN)
     if mode not in (MIN, MAX):
         raise _bad(flag, text, f"mode={mode} is not known", "mode=min keeps what the images are made of, max all steps")
