@@ -52,7 +52,6 @@ from xxpy.errors import (
     DockerfileError,
     HostError,
     Interrupted,
-    RegistryError,
     SourceError,
     StoreError,
     UnsupportedError,
@@ -317,9 +316,6 @@ def _export_cache(cache: Cache, order: Order, store: Store, job: Job, listener: 
     except XxError as error:
         if not cache.ignore_error:
             error.message = f"the build is done, but nothing was added to the cache {cache}: {error.message}"
-            if isinstance(error, RegistryError):
-                # It is the output that could not be written.
-                raise StoreError(error.message, remedy=error.remedy, reason=error.reason) from None
             raise
         listener(Notice(f"nothing was added to the cache {cache}: {error.message}"))
 

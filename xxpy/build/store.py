@@ -220,11 +220,7 @@ class Store:
         if not self._use(path := self.blob(blob.digest)):
             raise self._lacking(blob.digest)
         if (size := path.stat().st_size) != blob.size:
-            raise StoreError(
-                f"{path} is damaged: it has {size} bytes, {blob.size} are expected",
-                remedy=f"Delete it (rm {path}) and make or fetch the image again.",
-                reason="digest-mismatch",
-            )
+            raise _damaged(path, f"it has {size} bytes, {blob.size} are expected")
 
     def _lacking(self, digest: str) -> StoreError:
         return StoreError(
@@ -250,11 +246,7 @@ class Store:
         if len(data) > limit:
             raise StoreError(f"the blob {digest} has more than {limit} bytes", reason="blob-too-large")
         if digest_of_bytes(data) != digest:
-            raise StoreError(
-                f"{path} is damaged: its content is {digest_of_bytes(data)}",
-                remedy=f"Delete it (rm {path}) and make or fetch the image again.",
-                reason="digest-mismatch",
-            )
+            raise _damaged(path, f"its content is {digest_of_bytes(data)}")
         return data
 
     def read_json(self, digest: str) -> dict[str, Any]:
@@ -389,3 +381,11 @@ class Store:
             if ours:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(lock_path(self.locks, name))
+
+
+def _damaged(path: Path, how: str) -> StoreError:
+    return StoreError(
+        f"{path} is damaged: {how}",
+        remedy=f"Delete it (rm {path}) and make or fetch the image again.",
+        reason="digest-mismatch",
+    )

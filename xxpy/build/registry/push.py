@@ -6,7 +6,8 @@ Source: OCI distribution-spec, "Push".
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from xxpy.build.descriptor import Descriptor
@@ -39,10 +40,16 @@ def push_image(
     Raises StoreError (with the reasons of RegistryError: the output cannot be written), HostError, Interrupted.
     """
     registries.told = lambda text: listener(Notice(text))
+    with written_to(), interruptible():
+        for push in pushes:
+            _Pusher(store, push, registries).push(top, listener)
+
+
+@contextmanager
+def written_to() -> Iterator[None]:
+    """Of a registry that is written to, an error is one of what could not be written: StoreError, with its reasons."""
     try:
-        with interruptible():
-            for push in pushes:
-                _Pusher(store, push, registries).push(top, listener)
+        yield
     except RegistryError as error:
         raise StoreError(error.message, remedy=error.remedy, reason=error.reason) from None
 

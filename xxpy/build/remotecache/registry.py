@@ -19,7 +19,7 @@ from xxpy.build.image import INDEX_TYPES, MANIFEST_TYPE
 from xxpy.build.registry.answers import MISSING
 from xxpy.build.registry.client import Client, Registries
 from xxpy.build.registry.pull import Puller
-from xxpy.build.registry.push import Push, push_image
+from xxpy.build.registry.push import Push, push_image, written_to
 from xxpy.build.registry.reference import Reference, parse_reference
 from xxpy.build.remotecache.aging import Addition
 from xxpy.build.remotecache.entries import CONFIG_TYPE, Entries, OtherVersion
@@ -91,6 +91,10 @@ class RegistryPlace:
 
     def add(self, addition: Addition, store: Store) -> int:
         """See `Place.add`."""
+        with written_to():
+            return self._add(addition)
+
+    def _add(self, addition: Addition) -> int:
         entries = addition.entries
         puller = self._puller()
         if top := self._top(puller):
