@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from registries import Memory
 from stores import attestation, image, named
 
-from xxpy.build.descriptor import Descriptor
+from xxpy.build.descriptor import Descriptor, hex_of
 from xxpy.build.export import export_image
 from xxpy.build.image import image_at, image_manifests
 from xxpy.build.listing import named_images
@@ -271,6 +271,35 @@ def test_removing_names(store: Store) -> None:
     done = xx(store, "images", "rm", "a", "b")
     assert done.exit_code == 0 and "removed a\nremoved b\n" in done.output and "prune" in done.output
     assert store.images() == []
+
+
+def test_an_id_names_its_image(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = (named(store, name, image(store, (name.encode(),))) for name in (A, B))
+    id_ = hex_of(one.digest)[:12]
+    shown = [line.split()[2] for line in xx(store, "images").output.splitlines()[1:]]
+    assert shown == [id_, hex_of(two.digest)[:12]]
+    for text in (id_, f"sha256:{id_}", one.digest):
+        assert one.digest in xx(store, "inspect", text).output, text
+    assert xx(store, "merge", "-t", "m", id_).exit_code == 0 and store.resolve(M) is not None
+    # Too short, and nobody's.
+    assert [xx(store, "inspect", text).exit_code for text in (id_[:5], "0123456789ab")] == [5, 5]
+    # A file of that name, and then a name that reads as an ID, go first.
+    monkeypatch.chdir(tmp_path)
+    Path(id_).write_text("no archive")
+    assert xx(store, "inspect", id_).exit_code == 5
+    store.tag(f"docker.io/library/{id_}:latest", two)
+    assert two.digest in xx(store, "inspect", id_).output
+
+
+def test_an_id_of_several_names(store: Store) -> None:
+    one = named(store, A, image(store, (b"one",)))
+    store.tag(B, one)
+    for args in (("images", "rm", one.digest), ("push", one.digest)):
+        done = xx(store, *args)
+        assert done.exit_code == 2 and "an image with several names: a, b" in done.output, done.output
+    assert [name for name, _ in store.images()] == [A, B]
+    assert xx(store, "images", "rm", "b").exit_code == 0
+    assert "removed a\n" in xx(store, "images", "rm", one.digest).output and store.images() == []
 
 
 def test_inspect_prints_names_of_variables_alone(store: Store) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from xxpy.build.descriptor import Descriptor
+from xxpy.build.descriptor import Descriptor, hex_of
 from xxpy.build.image import image_manifests
-from xxpy.build.names import short_name
+from xxpy.build.names import normalize_name, short_name
 from xxpy.build.store import Store
-from xxpy.errors import SourceError, StoreError
+from xxpy.errors import SourceError, StoreError, UsageError
+
+_ID = re.compile(r"(?:sha256:)?([0-9a-f]{6,64})")
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,48 @@ def _read(store: Store, name: str, entry: Descriptor) -> NamedImage:
         created = max(created, str(store.read_json(config.digest).get("created") or "")[:40])
     platforms = tuple(str(one.platform) for one in manifests)
     return NamedImage(name, entry.digest, platforms, created, sum(blobs.values()))
+
+
+def meant(store: Store, text: str) -> tuple[list[str], Descriptor]:
+    """The image that ``text`` names: by a name, else by its ID, a digest or the first six hex digits of it and more.
+
+    With it all its names (full); by a name, that one alone. Raises UsageError (``bad-reference``, ``id-ambiguous``),
+    SourceError (``image-missing``), StoreError.
+    """
+    full = "" if text.startswith("sha256:") else normalize_name(text)
+    images = store.images()
+    if (found := dict(images).get(full)) is not None:
+        return [full], found
+    if match := _ID.fullmatch(text):
+        those = [(name, entry) for name, entry in images if hex_of(entry.digest).startswith(match[1])]
+        if len({entry.digest for _, entry in those}) > 1:
+            raise UsageError(
+                f"{text} is the ID of several images: {', '.join(short_name(name) for name, _ in those[:_SHOWN])}",
+                remedy="write more of it: xx images -q shows all digits",
+                reason="id-ambiguous",
+            )
+        if those:
+            return [name for name, _ in those], those[0][1]
+    raise SourceError(
+        f"there is no image {short_name(full) if full else text} in the store",
+        remedy="xx images lists what it has",
+        reason="image-missing",
+    )
+
+
+def only_name(store: Store, text: str, remedy: str) -> str:
+    """The name of what ``text`` names as `meant` has it; ``remedy`` is for an ID whose image has several names.
+
+    Raises UsageError, SourceError, StoreError.
+    """
+    names, _ = meant(store, text)
+    if len(names) > 1:
+        raise UsageError(
+            f"{text} is the ID of an image with several names: {', '.join(map(short_name, names[:_SHOWN]))}",
+            remedy=remedy,
+            reason="id-ambiguous",
+        )
+    return names[0]
 
 
 def remove_names(store: Store, names: Collection[str]) -> None:

@@ -16,6 +16,7 @@ from xxpy.build.archive import Archive
 from xxpy.build.contexts import LAYOUT
 from xxpy.build.descriptor import Descriptor, is_digest, parse_json_object, platform_of
 from xxpy.build.image import INDEX_TYPES
+from xxpy.build.listing import meant
 from xxpy.build.names import normalize_name, short_name
 from xxpy.build.ocilayout import Layout, chosen_entry, copy_blob, parse_layout, read_blob, typed
 from xxpy.build.store import Store
@@ -144,11 +145,17 @@ def _in_store(store: Store, text: str) -> Source | None:
     if is_digest(text) and store.has(text):
         return StoreSource(store, text, typed(text, store.blob(text).stat().st_size, store.read(text)))
     try:
-        full = normalize_name(text)
-    except UsageError:
+        names, found = meant(store, text)
+    except SourceError:
         return None
-    found = store.resolve(full)
-    return StoreSource(store, short_name(full), found) if found is not None else None
+    except UsageError as error:
+        if error.reason == "id-ambiguous" and not Path(text).exists():
+            raise
+        return None
+    if normalize_name(text) != names[0] and Path(text).exists():
+        # What looks like an ID is a file's name.
+        return None
+    return StoreSource(store, short_name(names[0]), found)
 
 
 def _in_registry(text: str) -> bool:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
-from xxpy.build.listing import NamedImage, named_images, remove_names
-from xxpy.build.names import normalize_name, short_name
+from xxpy.build.listing import NamedImage, named_images, only_name, remove_names
+from xxpy.build.names import short_name
 from xxpy.build.naming import harmless, human_size
 from xxpy.cli.shared import store_option, store_to_read, told
 from xxpy.cli.tables import ago, columns, short_id
@@ -47,10 +47,14 @@ def images_group(context: click.Context, form: str, quiet: bool, store: Path | N
 @click.argument("names", metavar="NAME…", nargs=-1, required=True)
 @store_option
 def rm_command(names: tuple[str, ...], store: Path | None) -> None:
-    """Take names away. What images have that no other has goes with the next xx cache prune."""
+    """Take names away. What images have that no other has goes with the next xx cache prune.
+
+    For NAME an image's ID will do, where it has no other name.
+    """
     with told():
-        full = list(dict.fromkeys(normalize_name(name) for name in names))
-        remove_names(store_to_read(store), full)
+        place = store_to_read(store)
+        full = list(dict.fromkeys(only_name(place, name, "say which of them go") for name in names))
+        remove_names(place, full)
         for name in full:
             click.echo(f"removed {short_name(name)}")
         click.echo("their blobs stay until xx cache prune", err=True)

@@ -9,10 +9,10 @@ import click
 from xxpy.build.engine import process
 from xxpy.build.hostca import parse_host_ca
 from xxpy.build.image import image_manifests
-from xxpy.build.names import normalize_name, short_name
+from xxpy.build.listing import meant, only_name
 from xxpy.build.registry.client import Registries
 from xxpy.build.registry.push import Push, push_image
-from xxpy.build.registry.reference import parse_reference
+from xxpy.build.registry.reference import Reference, parse_reference
 from xxpy.build.using import using
 from xxpy.cli.pull import registry_options
 from xxpy.cli.shared import EventLines, store_to_read, told
@@ -33,29 +33,35 @@ def push_command(
     quiet: bool,
     debug: bool,
 ) -> None:
-    """Push the image NAME of the store, with all its platforms, under its own name or as DESTINATION.
+    """Push the image NAME of the store (or its ID), with all its platforms, under its own name or as DESTINATION.
 
     Exit codes: 2 a wrong name, 5 the store has no such image, 7 the registry does not take it.
     """
     process.debug = debug
     with told():
-        full, reference = normalize_name(name), parse_reference(destination or name)
-        if reference.digest:
-            raise UsageError(
-                f"{reference} has a digest: an image is pushed under a tag",
-                remedy="name a tag: xx push NAME HOST/REPOSITORY:TAG",
-                reason="bad-reference",
-            )
+        # What is wrong with a name is said before the store is looked at.
+        _tagged(destination or name)
         place = store_to_read(store)
-        entry = place.resolve(full)
-        if entry is None:
-            raise SourceError(
-                f"there is no image {short_name(full)} in the store",
-                remedy=f"build it (xx build -t {short_name(full)} …), or pull it (xx pull {short_name(full)})",
-                reason="image-missing",
-            )
+        try:
+            _, entry = meant(place, name)
+        except SourceError as error:
+            error.remedy = f"build it (xx build -t {name} …), or pull it (xx pull {name})"
+            raise
+        where = f"name one of them, or where it goes: xx push {name} HOST/REPOSITORY:TAG"
+        reference = _tagged(destination or only_name(place, name, where))
         registries = Registries(parse_host_ca(host_ca).bundle)
         with using(place):
             push_image(place, entry, [Push(reference, insecure=insecure)], registries, EventLines(quiet))
         platforms = ", ".join(str(one.platform) for one in image_manifests(place, entry))
         click.echo(entry.digest if quiet else f"{reference} {platforms}: {entry.digest}")
+
+
+def _tagged(name: str) -> Reference:
+    reference = parse_reference(name)
+    if reference.digest:
+        raise UsageError(
+            f"{reference} has a digest: an image is pushed under a tag",
+            remedy="name a tag: xx push NAME HOST/REPOSITORY:TAG",
+            reason="bad-reference",
+        )
+    return reference
