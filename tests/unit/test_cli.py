@@ -98,6 +98,13 @@ def test_a_flag_with_control_characters_is_printed_clean(tmp_path: Path) -> None
     assert code == 2 and not any("\x1b" in line for line in lines)
 
 
+@pytest.mark.parametrize("destination", ["localhost:5000", "registry.test:5000", "docker://registry.test:5000"])
+def test_a_registry_without_a_repository_is_no_name_and_tag(destination: str, tmp_path: Path) -> None:
+    code, (what, remedy) = told("push", "a:1", destination, "--store", str(tmp_path))
+    host = destination.removeprefix("docker://")
+    assert code == 2 and what == f"ERROR: {host} is a registry without a repository" and f"{host}/app:1.0" in remedy
+
+
 READING = (
     ["images"], ["images", "-q"], ["images", "rm", "a"], ["inspect", "a"], ["cache", "du"], ["cache", "prune", "-f"],
     ["push", "a:1"], ["merge", "a", "-t", "b"], ["merge", "docker.io/a/b", "a", "-t", "b"],

@@ -71,6 +71,15 @@ def test_the_dockerfiles_own_ignore_file_comes_first(folder: Path) -> None:
     assert context.select("a.txt") == ["a.txt"] and context.select("b.txt") == []
 
 
+def test_an_ignore_file_that_is_a_folder_is_no_context_without_one(folder: Path) -> None:
+    (folder / ".dockerignore").mkdir()
+    with pytest.raises(SourceError, match=r"\.dockerignore is a folder") as caught:
+        opened(folder)
+    assert caught.value.remedy
+    (folder / "Dockerfile.dockerignore").write_text("b.txt\n")
+    assert opened(folder).select("b.txt") == []
+
+
 def test_sockets_are_left_out_and_fifos_not_opened(folder: Path) -> None:
     os.mkfifo(folder / "fifo")
     with socket.socket(socket.AF_UNIX) as server:

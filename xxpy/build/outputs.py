@@ -262,7 +262,7 @@ def check_outputs(outputs: Sequence[Output], platforms: int, epoch: int | None, 
         if output.kind == "docker" and output.dest and platforms > 1:
             raise UsageError(
                 f"-o type=docker holds the image of one platform, this build has {platforms}",
-                remedy="name one --platform, or write -o type=oci,dest=FILE",
+                remedy="make it for one of them, or write -o type=oci,dest=FILE",
                 reason="one-platform",
             )
         if output.rewrite is False and epoch is not None:

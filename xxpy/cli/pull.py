@@ -15,6 +15,7 @@ from xxpy.build.hostca import parse_host_ca
 from xxpy.build.registry.client import Registries
 from xxpy.build.registry.pull import Puller
 from xxpy.build.registry.reference import parse_reference
+from xxpy.build.sources import REMOTE
 from xxpy.build.store import Store
 from xxpy.build.using import using
 from xxpy.cli.shared import EventLines, default_store, told
@@ -51,7 +52,7 @@ def pull_command(
     """
     process.debug = debug
     with told():
-        reference = parse_reference(name)
+        reference = parse_reference(name.removeprefix(REMOTE))
         given = ",".join(platforms)
         wanted = tuple(parse_list(given)) if given and given != _ALL else (Platform.host(),)
         place = Store.open(store or default_store())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
@@ -13,10 +14,14 @@ from xxpy.build.listing import meant, only_name
 from xxpy.build.registry.client import Registries
 from xxpy.build.registry.push import Push, push_image
 from xxpy.build.registry.reference import Reference, parse_reference
+from xxpy.build.sources import REMOTE
 from xxpy.build.using import using
 from xxpy.cli.pull import registry_options
 from xxpy.cli.shared import EventLines, store_to_read, told
 from xxpy.errors import SourceError, UsageError
+
+_HOST = re.compile(r"(?:localhost|[A-Za-z0-9-]*\.[A-Za-z0-9.-]*):[0-9]+")
+"""What reads as a name and a tag, and can only be meant for a host and its port."""
 
 
 @click.command("push", short_help="Push an image of the store to a registry.")
@@ -57,6 +62,13 @@ def push_command(
 
 
 def _tagged(name: str) -> Reference:
+    name = name.removeprefix(REMOTE)
+    if _HOST.fullmatch(name):
+        raise UsageError(
+            f"{name} is a registry without a repository",
+            remedy=f"name one, as in {name}/app:1.0",
+            reason="bad-reference",
+        )
     reference = parse_reference(name)
     if reference.digest:
         raise UsageError(

@@ -147,7 +147,7 @@ def failed(host: str, error: RequestException) -> RegistryError:
     from requests import exceptions as kinds
 
     if isinstance(error, kinds.SSLError) and "WRONG_VERSION_NUMBER" in str(error):
-        remedy = "if it is meant to be plain HTTP, say http = true for it (docs/registry.md)"
+        remedy = "if it is meant to be plain HTTP, say http = true for it (docs/registry.md); xx push takes --insecure"
         return refused(host, "does not speak TLS", CERTIFICATE, remedy)
     if isinstance(error, kinds.SSLError):
         remedy = "name its authority, or say insecure = true for it (docs/registry.md); behind a proxy: --host-ca auto"
