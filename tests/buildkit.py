@@ -80,7 +80,9 @@ class BuildKit:
         script = (
             f'mount --bind "$1" "$1" && mount -t proc proc "$1/proc" && {binds}'
             'mkdir -p "$1/data" && mount --bind "$2/data" "$1/data" && '
-            'exec chroot "$1" dockerd --data-root /data --exec-root "$2/exec" --host "unix://$2/engine.sock" '
+            # Of its mount namespace this is the root, into which `docker exec` goes: chroot alone leaves it the host's.
+            'cd "$1" && pivot_root . mnt && '
+            'exec dockerd --data-root /data --exec-root "$2/exec" --host "unix://$2/engine.sock" '
             '--config-file "$2/daemon.json" --pidfile "$2/pid" '
             "--bridge=none --iptables=false --ip6tables=false --ip-masq=false"
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+import secrets
 import shutil
 import signal
 import socket
@@ -85,6 +87,8 @@ def both(engine: BuildKit, xx: Xx, tmp_path: Path) -> Both:
     assert done.code == 0, done
     return made
 
+
+STEPS_OF_A_BOX = "FROM busybox\nARG TARGETARCH\nRUN echo for $TARGETARCH >/f && chown 1:2 /f && uname -m >/machine\n"
 
 STEPS = """\
 ARG BASE=busybox
@@ -432,6 +436,63 @@ def test_the_remote_driver(both: Both, daemon: str) -> None:
     assert both.files("far", text) == both.files("embedded", text)
     assert both.run("builder", "rm", "far").code == 0
     assert "far" not in both.run("builder", "ls").out
+
+
+@pytest.fixture
+def container(engine: BuildKit, both: Both, tmp_path: Path) -> str:
+    """The name of an image of BuildKit that the engine has: no registry serves one here."""
+    context = tmp_path / "kit"
+    context.mkdir()
+    for name in ("buildkitd", "buildctl"):
+        program = made_by_go(name)
+        if not program:
+            lacking(f"{name} is not there: tools/buildkitd builds it")
+        shutil.copy(program, context / name)
+    shutil.copy(engine.root / "usr/sbin/runc", context / "runc")
+    (context / "Dockerfile").write_text(
+        'FROM debian:trixie\nCOPY buildkitd buildctl runc /usr/bin/\nENTRYPOINT ["buildkitd"]\n'
+    )
+    name = f"buildkit-of-the-test:{secrets.token_hex(4)}"
+    (context / "bin").mkdir()
+    (context / "bin/docker").symlink_to(engine.docker)
+    env = both.env | {"PATH": f"{context}/bin:{os.environ['PATH']}"}
+    done = both.xx.run("build", "-t", name, "--load", str(context), env=env)
+    assert done.code == 0, done
+    return name
+
+
+def test_the_docker_container_driver(engine: BuildKit, both: Both, container: str, tmp_path: Path) -> None:
+    def containers() -> str:
+        argv = [engine.docker, "ps", "--all", "--format", "{{.Names}} {{.Image}}"]
+        return subprocess.run(argv, env={**os.environ, **both.env}, capture_output=True, text=True, check=True).stdout
+
+    name = f"box{secrets.token_hex(4)}"
+    options = ("--driver-opt", f"image={container},network=host", "--use")
+    made = both.run("builder", "create", "--name", name, *options)
+    assert made.code == 0 and made.out == f"{name}\n", made
+    assert containers() == ""
+    try:
+        assert both.files(name, STEPS_OF_A_BOX) == both.files("embedded", STEPS_OF_A_BOX)
+        assert containers() == f"buildx_buildkit_{name}0 {container}\n"
+        assert re.search(r"Status: +running", both.run("builder", "inspect", name).out)
+        listed = both.run("builder", "ls").out
+        assert re.search(rf"^{name}\* +docker-container$", listed, re.MULTILINE), listed
+        # Several platforms, an image of them, and a cache, none of which the engine's own BuildKit has alike.
+        cache = f"type=local,dest={tmp_path}/cache,mode=max"
+        image = ("--platform", BOTH, "-t", "boxed:1", "--cache-to", cache)
+        done = both.build(name, STEPS_OF_A_BOX, *image)
+        assert done.code == 0, done
+        kept = json.loads(both.run("inspect", "boxed:1", "--format", "json").out)
+        assert {each["platform"] for each in kept["images"]} == set(BOTH.split(",")), kept
+        assert (tmp_path / "cache/index.json").exists()
+    finally:
+        removed = both.run("builder", "rm", name)
+    assert removed.code == 0 and containers() == ""
+    # One whose image is nowhere to be had says so.
+    assert both.run("builder", "create", "--name", name, "--driver-opt", "image=127.0.0.1:9/nope:1").code == 0
+    done = both.build(name, STEPS_OF_A_BOX)
+    assert done.code == 4 and "127.0.0.1:9/nope:1" in error_of(done), done
+    assert both.run("builder", "rm", name).code == 0
 
 
 def test_an_engine_loads_and_runs_what_our_own_engine_has_built(
