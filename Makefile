@@ -27,9 +27,10 @@ image: setup ## the xx image for PLATFORMS, as out/xx.tar
 	@mkdir -p out
 	@$(BIN)/xx image xx --platform $(PLATFORMS) -o type=oci,dest=out/xx.tar
 
+# In the order of their folders: the many small files of tests/unit fill up what the long ones before them leave.
 test: venv ## every test, a file of them on each processor
 	@tools/setup build test
-	@$(BIN)/python -m pytest -n auto --dist loadfile --durations=20 $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations=20 $(PYTEST_ARGS)
 
 test-matrix: setup ## every project for every platform, as a table (an hour)
 	@tools/setup test
