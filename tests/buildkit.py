@@ -1,7 +1,7 @@
 """A real BuildKit for tests and benchmarks: Docker Engine and buildx out of Debian's packages, in a root of their own.
 
-The root is made once and kept; the engine runs chrooted in it, with a socket and data in a folder that goes at the end.
-Needs root. It has no bridge and no firewall: steps use the host's network (``--network=host``).
+The root is made once and kept; it is that of the engine's mount namespace, with a socket and data in a folder that goes
+at the end. Needs root. It has no bridge and no firewall: steps use the host's network (``--network=host``).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _made_root(root: Path) -> Path:
 
 
 def made_by_go(program: str) -> str:
-    """BuildKit's ``buildkitd`` or ``dockerfile-frontend`` as tools/buildkitd has made it; empty if it has not."""
+    """BuildKit's ``buildkitd``, ``buildctl`` or ``dockerfile-frontend`` if tools/buildkitd has made it, else empty."""
     found = sorted(cache_folder().glob(f"buildkit-v*/{program}"))
     return str(found[-1]) if found else ""
 

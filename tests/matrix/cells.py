@@ -29,7 +29,8 @@ class Cell:
         return f"{self.kind} {self.project} {self.suite} {self.platform}"
 
 
-# Every build system, C and C++, every suite and every architecture that is another one and has all projects, once.
+# Every build system, C and C++ (but not each with each), every suite, and every architecture that is another one and
+# has all projects, once.
 _SPREAD = {
     ("pigz", "linux/riscv64"), ("pbzip2", "linux/arm/v7"), ("libpng1.6", "linux/s390x"), ("advancecomp", "linux/386"),
     ("libjsoncpp", "linux/ppc64le"), ("taglib", "linux/arm64"),

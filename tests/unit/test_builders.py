@@ -175,6 +175,15 @@ def test_a_damaged_file_is_named_and_can_be_removed(log: Path, tmp_path: Path) -
     assert builders.all() == [BUILT_IN] and builders.get("../b") is None
     code, out = xx("builder", "ls")
     assert code == 0 and "NOTICE: cannot read the builder" in out and "xx builder rm b" in out
+    # One that is none is named too, and of the current one is told all the same.
+    (tmp_path / "config/builders/b.json").write_text('{"driver": "nope"}')
+    (tmp_path / "config/builder").write_text("nobody\n")
+    code, out = xx("builder", "ls")
+    assert "builders/b.json: there is no driver nope" in out and "the current one is nobody, which is not there" in out
+    # buildx knows what it does not list.
+    (tmp_path / "log.inspected").write_text("Name: plain\n")
+    (tmp_path / "config/builder").write_text("plain\n")
+    assert "which is not there" not in xx("builder", "ls")[1]
     assert xx("builder", "rm", "b")[0] == 0 and builders.get("b") is None
 
 

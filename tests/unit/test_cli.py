@@ -101,8 +101,15 @@ def test_a_flag_with_control_characters_is_printed_clean(tmp_path: Path) -> None
 @pytest.mark.parametrize("destination", ["localhost:5000", "registry.test:5000", "docker://registry.test:5000"])
 def test_a_registry_without_a_repository_is_no_name_and_tag(destination: str, tmp_path: Path) -> None:
     code, (what, remedy) = told("push", "a:1", destination, "--store", str(tmp_path))
-    host = destination.removeprefix("docker://")
-    assert code == 2 and what == f"ERROR: {host} is a registry without a repository" and f"{host}/app:1.0" in remedy
+    assert code == 2 and what == f"ERROR: {destination} is a registry without a repository"
+    assert f"{destination}/app:1.0" in remedy
+
+
+def test_a_name_with_a_dot_and_a_number_is_a_name(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "store")
+    for name in ("my.app:1", "docker://my.app:1"):
+        code, (what, remedy) = told("push", name, "--store", str(store.root))
+        assert code == 5 and what == "ERROR: there is no image my.app:1 in the store" and "xx pull" in remedy
 
 
 READING = (

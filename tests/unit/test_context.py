@@ -80,6 +80,12 @@ def test_an_ignore_file_that_is_a_folder_is_no_context_without_one(folder: Path)
     assert opened(folder).select("b.txt") == []
 
 
+def test_an_ignore_file_that_is_none_leaves_the_other(folder: Path) -> None:
+    os.mkfifo(folder / "Dockerfile.dockerignore")
+    (folder / ".dockerignore").write_text("b.txt\n")
+    assert opened(folder).select("b.txt") == []
+
+
 def test_sockets_are_left_out_and_fifos_not_opened(folder: Path) -> None:
     os.mkfifo(folder / "fifo")
     with socket.socket(socket.AF_UNIX) as server:

@@ -14,7 +14,7 @@ from stores import attestation, image, named
 
 from xxpy.build.descriptor import Descriptor, hex_of
 from xxpy.build.export import export_image
-from xxpy.build.image import image_at, image_manifests
+from xxpy.build.image import MANIFEST_TYPE, image_at, image_manifests
 from xxpy.build.listing import named_images
 from xxpy.build.merge import merge
 from xxpy.build.outputs import Output
@@ -289,6 +289,10 @@ def test_an_id_names_its_image(store: Store, tmp_path: Path, monkeypatch: pytest
     assert xx(store, "inspect", id_).exit_code == 5
     store.tag(f"docker.io/library/{id_}:latest", two)
     assert two.digest in xx(store, "inspect", id_).output
+    # As does a name that begins as a digest does.
+    store.tag("docker.io/library/sha256:1", two)
+    assert two.digest in xx(store, "inspect", "sha256:1").output
+    assert xx(store, "images", "rm", "sha256:1").exit_code == 0
 
 
 def test_an_id_of_several_names(store: Store) -> None:
@@ -300,6 +304,17 @@ def test_an_id_of_several_names(store: Store) -> None:
     assert [name for name, _ in store.images()] == [A, B]
     assert xx(store, "images", "rm", "b").exit_code == 0
     assert "removed a\n" in xx(store, "images", "rm", one.digest).output and store.images() == []
+
+
+def test_inspect_says_what_an_artifact_is(store: Store) -> None:
+    config = store.put_bytes(b"{}", "application/vnd.oci.empty.v1+json").to_json()
+    body = {"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "config": config, "layers": []}
+    for kind, shown in (("", "application/vnd.oci.empty.v1+json"), ("application/x.thing", "application/x.thing")):
+        made = store.put_json(body | ({"artifactType": kind} if kind else {}), MANIFEST_TYPE)
+        store.tag(A, made)
+        assert f"Kind:        {shown}, no image\n" in xx(store, "inspect", "a").output
+        (found,) = json.loads(xx(store, "inspect", "a", "--format", "json").output)["images"]
+        assert found["artifactType"] == shown and found["platform"] is None
 
 
 def test_inspect_prints_names_of_variables_alone(store: Store) -> None:

@@ -24,13 +24,13 @@ ENTRIES = {
 PROGRAMS = pytest.mark.parametrize("program", ENTRIES)
 
 
-def ended(program: str, stdout: int, before: str = "") -> tuple[int, str]:
+def ended(program: str, stdout: int, before: str = "", argument: str = "", platform: str = "") -> tuple[int, str]:
     """The exit code of ``program`` and what it says on stderr."""
-    entry, argument = ENTRIES[program]
+    entry, usual = ENTRIES[program]
     module, _, function = entry.partition(":")
     start = f"import sys; sys.argv[0] = '{program}'; from xxpy.cli.{module} import {function}; sys.exit({function}())"
-    argv = ["sh", "-c", f'exec "$@" {before}', "sh", sys.executable, "-c", start, argument]
-    env = {**os.environ, "TARGETPLATFORM": "linux/arm64"}
+    argv = ["sh", "-c", f'exec "$@" {before}', "sh", sys.executable, "-c", start, argument or usual]
+    env = {**os.environ, "TARGETPLATFORM": platform or "linux/arm64"}
     done = subprocess.run(argv, stdout=stdout, stderr=subprocess.PIPE, text=True, env=env, check=False)
     return done.returncode, done.stderr
 
@@ -54,5 +54,20 @@ def test_a_disk_that_is_full_and_one_that_is_closed(program: str) -> None:
         assert first.removeprefix("ERROR: ").removeprefix(f"{program}: ") == f"cannot write to stdout: {why}", said
 
 
-def test_an_error_has_its_own_exit_code_where_nobody_reads_it() -> None:
-    assert ended("xx-info", subprocess.DEVNULL, "no-such-query 2>&-")[0] == 1
+def test_a_closed_stderr_changes_no_exit_code() -> None:
+    assert ended("xx-verify", subprocess.DEVNULL, "2>&-", "--no-such-flag") == (2, "")
+    for program in ("xx-apk", "xx-apt", "xx-dnf"):
+        assert ended(program, subprocess.DEVNULL, "2>&-", "update", "darwin/arm64") == (0, ""), program
+
+
+def test_what_a_program_prints_that_is_shown_meanwhile() -> None:
+    start = "from xxpy.cli.stage import told; from xxpy.info.programs import tee\n"
+    start += "raise SystemExit(told('me', lambda: tee(['seq', '100000'])[0]))"
+    for before, found in (
+        ("", (0, "")),
+        (">/dev/full", (1, "me: cannot write to stdout: No space left on device\n")),
+        (">&-", (1, "me: cannot write to stdout: Bad file descriptor\n")),
+    ):
+        argv = ["sh", "-c", f'exec "$@" {before}', "sh", sys.executable, "-c", start]
+        done = subprocess.run(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+        assert (done.returncode, done.stderr) == found, before

@@ -249,10 +249,11 @@ def test_a_folder_keeps_what_others_added(tmp_path: Path, store: Store) -> None:
 
 def test_what_inspect_says_of_one(tmp_path: Path, store: Store) -> None:
     place(tmp_path / "cache").add(added("a"), store)
-    said = CliRunner().invoke(main, ["inspect", str(tmp_path / "cache")]).output
+    args = ["inspect", str(tmp_path / "cache"), "--store", str(store.root)]
+    said = CliRunner().invoke(main, args).output
     assert "Kind:        a cache of xx build, no image" in said and "in 1 layer\n" in said, said
     assert "Platform" not in said and "Created" not in said
-    found = json.loads(CliRunner().invoke(main, ["inspect", "--format", "json", str(tmp_path / "cache")]).output)
+    found = json.loads(CliRunner().invoke(main, [*args, "--format", "json"]).output)
     assert found["images"][0]["platform"] is None and "cache" in found["images"][0]["artifactType"]
 
 

@@ -131,8 +131,8 @@ class Builders:
         self._root = root
         self._folder = root / "builders"
 
-    def all(self, damaged: Callable[[XxError], None] = lambda _: None) -> list[Builder]:
-        """Every builder, `BUILT_IN` first, then by name; of those whose file cannot be read ``damaged`` is told why."""
+    def all(self, damaged: Callable[[str, XxError], None] = lambda _name, _error: None) -> list[Builder]:
+        """Every builder, `BUILT_IN` first, then by name; ``damaged`` is told whose file cannot be read, and why."""
         try:
             names = sorted(path.stem for path in self._folder.iterdir() if path.suffix == ".json")
         except OSError:
@@ -142,13 +142,13 @@ class Builders:
             try:
                 builder = self.get(name)
             except XxError as error:
-                damaged(error)
+                damaged(name, error)
             else:
                 found += [builder] if builder is not None and builder != BUILT_IN else []
         return found
 
     def get(self, name: str) -> Builder | None:
-        """The builder of that name; None if there is none. Raises StoreError (``builder-unreadable``), UsageError."""
+        """The builder of that name; None if there is none. Raises StoreError (``builder-unreadable``)."""
         if name == EMBEDDED:
             return BUILT_IN
         if not _NAME.fullmatch(name):
@@ -164,7 +164,10 @@ class Builders:
         driver, endpoint, options = data.get("driver"), data.get("endpoint", ""), data.get("driver-opts", [])
         if not isinstance(driver, str) or not isinstance(endpoint, str) or not isinstance(options, list):
             raise self._unreadable(path, "driver, endpoint and driver-opts have not the types they should")
-        return new_builder(name, driver, endpoint, tuple(str(each) for each in options))
+        try:
+            return new_builder(name, driver, endpoint, tuple(str(each) for each in options))
+        except UsageError as error:
+            raise self._unreadable(path, error.message) from error
 
     def _unreadable(self, path: Path, why: str) -> StoreError:
         return StoreError(

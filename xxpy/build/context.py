@@ -286,7 +286,8 @@ def read_ignore(root: Path, dockerfile: Path | None, *, closed: bool = False, wi
     """What the context at ``root`` leaves out. Raises SourceError (``context-unreadable``, ``bad-pattern``)."""
     candidates = [dockerfile.with_name(dockerfile.name + ".dockerignore")] if dockerfile is not None else []
     candidates.append(root / ".dockerignore")
-    file = next((each for each in candidates if each.exists() and not (closed and each.is_symlink())), None)
+    there = [each for each in candidates if each.is_file() or each.is_dir()]
+    file = next((each for each in there if not (closed and each.is_symlink())), None)
     if file is not None and file.is_dir():
         raise SourceError(
             f"{file} is a folder, and should be a file of patterns",
@@ -294,7 +295,7 @@ def read_ignore(root: Path, dockerfile: Path | None, *, closed: bool = False, wi
             reason="context-unreadable",
         )
     text = ""
-    if file is not None and file.is_file():
+    if file is not None:
         with _readable(str(file)):
             text = file.read_text(errors="replace")
     if without is not None and root in (inner := without.resolve()).parents:

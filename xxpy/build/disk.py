@@ -23,7 +23,7 @@ def storing(path: Path, elsewhere: str = "put the store elsewhere") -> Iterator[
     try:
         yield
     except OSError as error:
-        words = words_of(error)
+        words = error.strerror or str(error)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StoreError(
                 f"no space left to write {path}: {words}",
@@ -44,10 +44,12 @@ def storing(path: Path, elsewhere: str = "put the store elsewhere") -> Iterator[
 
 
 def words_of(error: BaseException) -> str:
-    """What an error says, without its number."""
+    """What an error says: of one of the system its file and why, without its number."""
     if isinstance(error, XxError):
         return error.message
-    return (error.strerror if isinstance(error, OSError) else "") or str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
 
 
 def open_descriptor(path: Path) -> int:

@@ -40,8 +40,8 @@ class LayerFacts:
 class ImageFacts:
     """One platform's image; ``config`` is the whole of it, as JSON has it, ``size`` of manifest, config and layers.
 
-    ``artifact`` is the media type of a config that is no image's, as a cache has one (OCI image-spec, manifest.md,
-    "guidelines for artifact usage"); its ``config`` is left out. Empty for an image.
+    Of what is no image ``artifact`` is the type: the manifest's ``artifactType``, else the media type of its config, as
+    a cache has one (OCI image-spec, manifest.md, "guidelines for artifact usage"); its ``config`` is left out.
     """
 
     manifest: Descriptor
@@ -114,7 +114,9 @@ def _image(source: Source, manifest: Descriptor, snapshots: Mapping[str, str]) -
     said = Descriptor.from_json(manifest.to_json() | {"annotations": body.get("annotations")}).annotations
     size = manifest.size + described.size + sum(blob.size for blob in blobs)
     if described.media_type not in (CONFIG_TYPE, DOCKER_CONFIG):
-        return ImageFacts(manifest, {}, layers, dict(said), size, described.media_type or "unknown")
+        kind = body.get("artifactType")
+        artifact = kind if isinstance(kind, str) and kind else described.media_type
+        return ImageFacts(manifest, {}, layers, dict(said), size, artifact)
     return ImageFacts(manifest, config, layers, dict(said), size)
 
 

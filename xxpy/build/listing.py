@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from xxpy.build.descriptor import Descriptor, hex_of
+from xxpy.build.descriptor import Descriptor, hex_of, is_digest
 from xxpy.build.image import image_manifests
 from xxpy.build.names import normalize_name, short_name
 from xxpy.build.store import Store
@@ -63,7 +63,7 @@ def meant(store: Store, text: str) -> tuple[list[str], Descriptor]:
     With it all its names (full); by a name, that one alone. Raises UsageError (``bad-reference``, ``id-ambiguous``),
     SourceError (``image-missing``), StoreError.
     """
-    full = "" if text.startswith("sha256:") else normalize_name(text)
+    full = "" if is_digest(text) else normalize_name(text)
     images = store.images()
     if (found := dict(images).get(full)) is not None:
         return [full], found
@@ -79,7 +79,7 @@ def meant(store: Store, text: str) -> tuple[list[str], Descriptor]:
             return [name for name, _ in those], those[0][1]
     raise SourceError(
         f"there is no image {short_name(full) if full else text} in the store",
-        remedy="xx images lists what it has",
+        remedy="xx images lists what it has; xx pull fetches from a registry, xx build -t makes",
         reason="image-missing",
     )
 

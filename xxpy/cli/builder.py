@@ -167,8 +167,8 @@ def ls_command(form: str) -> None:
     with told():
         builders = Builders(config_folder())
         theirs = _listed()
-        damaged: list[XxError] = []
-        ours = builders.all(damaged.append)
+        damaged: dict[str, XxError] = {}
+        ours = builders.all(damaged.__setitem__)
         found = [_ours(each, theirs.get(each.instance, {})) for each in ours]
         hidden = {each.name for each in ours}
         found += [_object(name, each) for name, each in theirs.items() if name not in hidden]
@@ -180,10 +180,21 @@ def ls_command(form: str) -> None:
                 click.echo(json.dumps(each))
         else:
             _print_table(found)
-        for error in damaged:
+        for error in damaged.values():
             click.echo(f"NOTICE: {harmless(error.message)}\n        {harmless(error.remedy)}", err=True)
-        if not any(each["Current"] for each in found) and not damaged:
+        if not any(each["Current"] for each in found) and current not in damaged and _has_gone(current):
             click.echo(f"NOTICE: the current one is {current}, which is not there: xx builder use NAME", err=True)
+
+
+def _has_gone(name: str) -> bool:
+    """Whether neither we nor buildx have a builder of that name; one that buildx does not list may be there."""
+    theirs = buildx_own(name)
+    try:
+        return buildx.inspect(buildx.find_buildx(theirs), theirs) is None
+    except UsageError:
+        return True
+    except HostError:
+        return False
 
 
 def _ours(builder: Builder, said: dict[str, Any]) -> dict[str, Any]:

@@ -36,9 +36,9 @@ _WIDTH = 80
 def inspect_command(what: str, platform: str, layers: bool, form: str, store: Path | None) -> None:
     """Show what the image WHAT holds: platforms, digests, sizes, configs, layers, attestations.
 
-    WHAT is a name or a digest of the store, a folder with an OCI layout, or an archive that `xx build -o` or `docker
-    save` has written; as PATH:TAG where it holds several images. Archives are read where they lie. docker://NAME is an
-    image of a registry.
+    WHAT is a name, an ID or a digest of the store, a folder with an OCI layout, or an archive that `xx build -o` or
+    `docker save` has written; as PATH:TAG where it holds several images. Archives are read where they lie.
+    docker://NAME is an image of a registry.
     """
     with told():
         wanted = Platform.parse(platform) if platform else None

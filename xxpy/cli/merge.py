@@ -42,9 +42,9 @@ def merge_command(
 ) -> None:
     """Make one image of all platforms that the SOURCEs have.
 
-    A SOURCE is a name of the store, a folder with an OCI layout or an archive; as PATH:TAG where it holds several
-    images; or docker://NAME in a registry. A platform may be in two of them only if it is the same image. Attestations
-    go with their manifests.
+    A SOURCE is a name or an ID of the store, a folder with an OCI layout or an archive; as PATH:TAG where it holds
+    several images; or docker://NAME in a registry. A platform may be in two of them only if it is the same image.
+    Attestations go with their manifests.
     """
     with told(), interruptible():
         said = tuple(each for text in annotations for each in parse_annotation(text))

@@ -18,7 +18,7 @@ from xxpy.build.sources import REMOTE
 from xxpy.build.using import using
 from xxpy.cli.pull import registry_options
 from xxpy.cli.shared import EventLines, store_to_read, told
-from xxpy.errors import SourceError, UsageError
+from xxpy.errors import UsageError
 
 _HOST = re.compile(r"(?:localhost|[A-Za-z0-9-]*\.[A-Za-z0-9.-]*):[0-9]+")
 """What reads as a name and a tag, and can only be meant for a host and its port."""
@@ -44,14 +44,17 @@ def push_command(
     """
     process.debug = debug
     with told():
+        name = name.removeprefix(REMOTE)
         # What is wrong with a name is said before the store is looked at.
         _tagged(destination or name)
+        if destination and _HOST.fullmatch(destination.removeprefix(REMOTE)):
+            raise UsageError(
+                f"{destination} is a registry without a repository",
+                remedy=f"name one, as in {destination}/app:1.0",
+                reason="bad-reference",
+            )
         place = store_to_read(store)
-        try:
-            _, entry = meant(place, name)
-        except SourceError as error:
-            error.remedy = f"build it (xx build -t {name} …), or pull it (xx pull {name})"
-            raise
+        _, entry = meant(place, name)
         where = f"name one of them, or where it goes: xx push {name} HOST/REPOSITORY:TAG"
         reference = _tagged(destination or only_name(place, name, where))
         registries = Registries(parse_host_ca(host_ca).bundle)
@@ -62,14 +65,7 @@ def push_command(
 
 
 def _tagged(name: str) -> Reference:
-    name = name.removeprefix(REMOTE)
-    if _HOST.fullmatch(name):
-        raise UsageError(
-            f"{name} is a registry without a repository",
-            remedy=f"name one, as in {name}/app:1.0",
-            reason="bad-reference",
-        )
-    reference = parse_reference(name)
+    reference = parse_reference(name.removeprefix(REMOTE))
     if reference.digest:
         raise UsageError(
             f"{reference} has a digest: an image is pushed under a tag",

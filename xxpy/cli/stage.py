@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import sys
-
 from xxpy.errors import UsageError, XxError
+from xxpy.info.streams import complain, put
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,29 +35,10 @@ def told(name: str, work: Callable[[], int]) -> int:
 
 
 def say(name: str, text: str) -> int:
-    """Put ``text`` on stdout, and give the exit code: 0, 141 where nobody reads it, 1 (and why) if it is not taken."""
-    try:
-        if sys.stdout is None:
-            # It was closed (``>&-``).
-            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-        sys.stdout.write(text)
-        sys.stdout.flush()
+    """Print ``text``, and give the exit code as `told` does: 0, or 1 or 141 if stdout does not take it."""
+
+    def work() -> int:
+        put(text)
         return 0
-    except BrokenPipeError:
-        code = _GONE
-    except OSError as error:
-        complain(f"{name}: cannot write to stdout: {error.strerror}\n")
-        code = 1
-    # What is still buffered must not fail again when the interpreter ends.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    return code
 
-
-def complain(text: str) -> None:
-    """Put ``text`` on stderr, if there is anybody to read it."""
-    try:
-        if sys.stderr is not None:
-            sys.stderr.write(text)
-            sys.stderr.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    return told(name, work)

@@ -11,6 +11,7 @@ from xxpy.cli.stage import say, told
 from xxpy.errors import HostError
 from xxpy.info import programs
 from xxpy.info.osrelease import OsRelease
+from xxpy.info.streams import complain
 from xxpy.info.target import Target
 from xxpy.pkg import apk
 from xxpy.platforms import alpine_arch
@@ -49,7 +50,7 @@ def main() -> int:
 
 def _serve(args: Sequence[str], target: Target) -> int:
     if target.platform.os != "linux":
-        sys.stderr.write(f"xx-apk: nothing to install for {target.platform}: apk has packages for Linux only\n")
+        complain(f"xx-apk: nothing to install for {target.platform}: apk has packages for Linux only\n")
         return 0
     if not programs.find("apk"):
         raise programs.missing("apk")

@@ -8,6 +8,7 @@ import sys
 from xxpy.cli.stage import say, told
 from xxpy.errors import HostError
 from xxpy.info import programs
+from xxpy.info.streams import complain
 from xxpy.info.target import Target
 from xxpy.pkg import apt, crossnames, lists, skew, sources
 from xxpy.platforms import debian_arch
@@ -61,7 +62,7 @@ def _serve(program: str, args: Sequence[str], target: Target) -> int:
     if target.platform.os == "windows":
         return _serve_windows(program, args, target)
     if target.platform.os != "linux":
-        sys.stderr.write(f"xx-{program}: nothing to install for {target.platform}: apt has packages for Linux only\n")
+        complain(f"xx-{program}: nothing to install for {target.platform}: apt has packages for Linux only\n")
         return 0
     if not programs.find(program):
         raise programs.missing(program)
@@ -92,7 +93,7 @@ def _warn_of_skew(args: Sequence[str], arch: str) -> None:
     wanted = [word.partition("=")[0].partition("/")[0] for word in args if f":{arch}" in word]
     if wanted:
         for line in skew.worded(skew.find_skews(wanted, arch, programs.ask), arch):
-            sys.stderr.write(f"xx-apt-get: {line}\n")
+            complain(f"xx-apt-get: {line}\n")
 
 
 def _serve_windows(program: str, args: Sequence[str], target: Target) -> int:
@@ -109,7 +110,7 @@ def _serve_windows(program: str, args: Sequence[str], target: Target) -> int:
     made, without = crossnames.windows_names([args[index] for index in words], target.platform, programs.ask)
     if without:
         names = ", ".join(dict.fromkeys(without))
-        sys.stderr.write(f"xx-{program}: no package here is {names} for {target.platform}: left out\n")
+        complain(f"xx-{program}: no package here is {names} for {target.platform}: left out\n")
     if not made:
         return 0
     programs.become([program, *apt.waiting([word for index, word in enumerate(args) if index not in words]), *made])

@@ -7,6 +7,7 @@ import sys
 
 from xxpy.cli.stage import say, told
 from xxpy.info import programs
+from xxpy.info.streams import complain
 from xxpy.info.target import Target
 from xxpy.pkg import dnf
 from xxpy.platforms import rpm_arch
@@ -37,9 +38,7 @@ def main() -> int:
 
 def _serve(program: str, args: list[str], target: Target) -> int:
     if target.platform.os != "linux":
-        sys.stderr.write(
-            f"xx-{program}: nothing to install for {target.platform}: {program} has packages for Linux only\n"
-        )
+        complain(f"xx-{program}: nothing to install for {target.platform}: {program} has packages for Linux only\n")
         return 0
     root = f"/{target.triple}"
     if args == ["clean-root"]:

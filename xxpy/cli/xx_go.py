@@ -9,6 +9,7 @@ from xxpy.cli.stage import say, told
 from xxpy.errors import HostError
 from xxpy.go import environment
 from xxpy.info import programs
+from xxpy.info.streams import complain
 from xxpy.info.target import Target
 from xxpy.info.wasi import is_wasi
 
@@ -69,9 +70,9 @@ def _for_target(env: Mapping[str, str], command: str) -> dict[str, str]:
     c = _c_variables(target, env)
     environment.check_compiler("CC" in c or "CC" in env, target, env, command)
     if note := environment.cgo_note(target, env, command):
-        sys.stderr.write(f"xx-go: {note}\n")
+        complain(f"xx-go: {note}\n")
     if target.is_cross and command == "install" and env.get("GOBIN"):
-        sys.stderr.write("xx-go: go does not install foreign programs with GOBIN set: unset it, or go build -o\n")
+        complain("xx-go: go does not install foreign programs with GOBIN set: unset it, or go build -o\n")
     return {**made, **c}
 
 

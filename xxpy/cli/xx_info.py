@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 
-from xxpy.cli.stage import complain, say
+from xxpy.cli.stage import say
 from xxpy.errors import XxError
 from xxpy.info.osrelease import OsRelease
 from xxpy.info.queries import IS_CROSS, LENIENT, STRICT, answer
+from xxpy.info.streams import complain
 from xxpy.info.target import Target
 
 TYPE_CHECKING = False

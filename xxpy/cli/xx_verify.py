@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 
-from xxpy.cli.stage import complain, say
+from xxpy.cli.stage import say
 from xxpy.errors import UsageError, XxError
 from xxpy.info.osrelease import OsRelease
+from xxpy.info.streams import complain
 from xxpy.info.target import Target
 from xxpy.info.wasi import is_wasi
 from xxpy.platforms import Platform

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from xxpy.errors import HostError
+from xxpy.info.streams import put
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,9 +84,11 @@ def run(argv: Sequence[str]) -> int:
 
 
 def tee(argv: Sequence[str]) -> tuple[int, str]:
-    """Run ``argv`` showing what it prints; its exit code and all of that, stdout and stderr together."""
+    """Run ``argv`` showing what it prints; its exit code and all of that, stdout and stderr together.
+
+    Raises HostError (``program-missing``), and as `put` does; then the program, too, has nowhere to write to.
+    """
     import subprocess
-    import sys
 
     try:
         process = subprocess.Popen(
@@ -102,8 +105,7 @@ def tee(argv: Sequence[str]) -> tuple[int, str]:
     seen = []
     assert process.stdout is not None
     for line in process.stdout:
-        sys.stdout.write(line)
-        sys.stdout.flush()
+        put(line)
         seen.append(line)
     return process.wait(), "".join(seen)
 

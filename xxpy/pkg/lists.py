@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import fcntl
 import os
-import sys
 import time
 
 from xxpy.errors import HostError
 from xxpy.info import programs
+from xxpy.info.streams import complain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -135,13 +135,13 @@ def _fetch(arch: str, native: str) -> None:
     status, output = programs.tee(update_command(arch, native, native in have))
     late = behind(output, arch)
     for index in late:
-        sys.stderr.write(
+        complain(
             f"xx-apt-get: {index} lags behind its Release file on this mirror: until it does not, packages of {arch} "
             "may seem to be missing\n"
         )
     if arch in _architectures():
         if status and not late:
-            sys.stderr.write(f"xx-apt-get: some package lists could not be fetched; going on with those of {arch}\n")
+            complain(f"xx-apt-get: some package lists could not be fetched; going on with those of {arch}\n")
         return
     if late:
         raise HostError(

@@ -79,7 +79,8 @@ def unknown(name: str, why: str = "") -> UsageError:
     """The error for a name that no builder has, ours or buildx's."""
     return UsageError(
         f"there is no builder {harmless(name)[:80]}{f': xx has none of that name, and {why}' if why else ''}",
-        remedy="xx builder ls shows what there is, xx builder use NAME chooses one for all builds",
+        remedy="xx builder ls shows what there is, xx builder use NAME chooses one for all builds"
+        + (f"; for buildx's own: {_INSTALL}" if why else ""),
         reason="builder-unknown",
     )
 
