@@ -380,8 +380,9 @@ def test_a_step_has_a_network_of_its_own(xx: Xx) -> None:
 
 
 def test_two_steps_at_once_may_serve_the_same_port(xx: Xx) -> None:
-    ask = "until echo $WHO | nc -w 5 127.0.0.1 5432 2>&-; do sleep 0.1; done"
-    serve = f"timeout 60 nc -l -p 5432 >/got & {ask}; wait; cat /got"
+    # A server whose stdin ends closes its half, and then a client may go before it has said its word.
+    ask = "for n in $(seq 600); do echo $WHO | nc -w 60 127.0.0.1 5432 2>&- && break; sleep 0.1; done"
+    serve = f"mkfifo /in; timeout 60 nc -l -p 5432 <>/in >/got & {ask}; wait; cat /got"
     stages = "".join(f"FROM busybox AS {who}\nRUN WHO={who}; {serve}\n" for who in "ab")
     done = xx.build(f"{stages}FROM busybox\nCOPY --from=a /got /a\nCOPY --from=b /got /b\n", "--no-cache")
     assert sorted(lines_of(done)) == ["a", "b"], done
